@@ -1,0 +1,93 @@
+"""What was observed: aggregates only, never a list of accounts, so that a decision costs the same for
+a thousand accounts and for a million."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ringctl.core.states import Verdict
+from ringctl.core.timing import Instant, Span
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckState:
+    """The latest verdict of one check on one wave. `failed` is sticky for the revision.
+
+    `error` is the RC8xxx code of a source that gave no answer ("" when it answered); `reason` is one
+    sentence for people, `numbers` what it rests on (JSON values).
+    """
+
+    check: str
+    verdict: Verdict
+    reason: str
+    at_us: Instant
+    error: str = ""
+    failed: bool = False
+    numbers: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaveFacts:
+    """Counts of a wave's tasks by state, and what its looks have credited so far.
+
+    `bake_us` is credited time after the last account finished, `baseline_us` before the wave opened;
+    `activity` counts samples of the canary side since baking began. `last_look_us` is the last look
+    of any kind; `last_answer_us` the last one in which every check's source answered.
+    """
+
+    waiting: int = 0
+    pending: int = 0
+    running: int = 0
+    done: int = 0
+    failed: int = 0
+    unknown: int = 0
+    cancelled: int = 0
+    skipped: int = 0
+    bake_us: Span = 0
+    baseline_us: Span = 0
+    activity: int = 0
+    last_look_us: Instant | None = None
+    last_answer_us: Instant | None = None
+    checks: Mapping[str, CheckState] = field(default_factory=dict)
+
+    @property
+    def unfinished(self) -> int:
+        """Accounts that still have something to do or are doing it."""
+        return self.waiting + self.pending + self.running
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RingFacts:
+    """What is left in a ring under the current revision: members with no task done, running or
+    planned there. `reserve` counts those held back, `rest` the others."""
+
+    rest: int = 0
+    reserve: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """Bytes that are not the pinned ones: `where` names the copy, `files` what differs."""
+
+    where: str
+    files: tuple[str, ...]
+    at_us: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """The whole picture of one rollout at one moment. A wave or ring without an entry has zeros."""
+
+    waves: Mapping[int, WaveFacts] = field(default_factory=dict)
+    rings: Mapping[str, RingFacts] = field(default_factory=dict)
+    drift: Drift | None = None
+    nodes: int = 0
+    unfinished_accounts: int = 0
+    half_done: int = 0
+
+    def wave(self, wave_id: int) -> WaveFacts:
+        """Facts of one wave."""
+        return self.waves.get(wave_id, WaveFacts())
+
+    def ring(self, name: str) -> RingFacts:
+        """Facts of one ring."""
+        return self.rings.get(name, RingFacts())

@@ -1,0 +1,369 @@
+"""The state store: one port, one conformance suite (`ringctl.testing.store_suite`), every engine.
+
+Every write is guarded: a rollout by its version, a task by its claim, a node by its session. Zero rows
+changed raises (VersionConflict, ClaimLost, SessionLost); it is never passed over. State, journal entry
+and outbox message are written in one transaction. Times are integer microseconds of the store's clock.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ringctl.core.decisions import Step
+from ringctl.core.facts import CheckState, Facts
+from ringctl.core.model import Member, Rollout, Session, Wave
+from ringctl.core.states import EffectState, Settle, TaskState
+from ringctl.core.timing import Instant, Span
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """One line of the list of rollouts."""
+
+    id: str
+    release: str
+    component: str
+    state: str
+    version: int
+    created_us: Instant
+    wake_at_us: Instant | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One journal entry. `hash` chains over `prev` and the entry; `seq` counts from 1 per rollout."""
+
+    rollout: str
+    seq: int
+    at_us: Instant
+    kind: str
+    actor: str
+    payload: Mapping[str, object]
+    prev: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRollout:
+    """Everything `create_rollout` writes in one transaction. `members` may be a stream; `placed` maps an
+    account to its wave's id (accounts of waves drawn later are absent). Tasks of r1 exist for all members."""
+
+    rollout: Rollout
+    members: Iterable[Member]
+    placed: Mapping[str, int]
+    actor: str
+    payload: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """What is known of one step of one task."""
+
+    step: str
+    digest: str
+    state: EffectState
+    key: str
+    fence: int
+    began_us: Instant
+    ended_us: Instant | None = None
+    outcome: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """The right to run one task. `id` is random and never issued twice; `fence` rises over the store.
+
+    `resolving`: the task came back from `unknown` with an open intent; its open step must be settled by
+    ledger or probe before anything runs. `effects` are this task's, in step order; `earlier` those of
+    older revisions' tasks on the same account (newest last).
+    """
+
+    id: str
+    task: int
+    rollout: str
+    wave: int
+    account: str
+    revision: int
+    fence: int
+    attempt: int
+    size: float
+    traits: Mapping[str, str]
+    columns: Mapping[str, str]
+    start_at: str = ""
+    resolving: bool = False
+    effects: tuple[Effect, ...] = ()
+    earlier: tuple[Effect, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What a beat says about one held task."""
+
+    task: int
+    claim: str
+    settle: Settle
+    cancelled: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookRecord:
+    """One look of a wave, saved by compare-and-set on `number` (the wave's looks so far + 1).
+
+    `states` replaces the folded judge states per check (opaque JSON text); `verdicts` are the new latest ones.
+    """
+
+    wave: int
+    number: int
+    at_us: Instant
+    phase: str
+    credit_us: Span
+    activity: int
+    answered: bool
+    verdicts: tuple[CheckState, ...] = ()
+    states: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """What an observer needs to know of a wave: its looks so far, folded states, and its accounts with
+    the time of their first step intent (None = not begun) and of their end."""
+
+    number: int
+    last_us: Instant | None
+    states: Mapping[str, str]
+    accounts: Mapping[str, Instant | None]
+    last_done_us: Instant | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exposed:
+    """Account x revision x [from, to) x phase (`running:<step>`, `between:<a>,<b>`, `done`, `undone`)."""
+
+    account: str
+    revision: str
+    from_us: Instant
+    to_us: Instant | None
+    phase: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRow:
+    """One task as people see it."""
+
+    account: str
+    ring: str
+    revision: int
+    wave: int | None
+    state: TaskState
+    attempt: int
+    reason: str
+    steps: tuple[Effect, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A node session as people see it."""
+
+    session: str
+    node: str
+    started_us: Instant
+    lease_until_us: Instant
+    dead: bool
+    held: int
+
+
+class Store(Protocol):
+    """See the module docstring. Methods may be called from several threads."""
+
+    # -- schema and life ---------------------------------------------------------------------------
+    def migrate(self, *, dry_run: bool = False) -> tuple[str, ...]:
+        """Apply missing numbered migrations (names returned). Raises StoreUnavailable when an applied
+        one has another checksum, or the schema is newer than this version knows."""
+        ...
+
+    def check(self) -> tuple[int, int]:
+        """(schema version found, schema version known). Raises StoreUnavailable when they do not fit."""
+        ...
+
+    def now_us(self) -> Instant:
+        """The store's clock."""
+        ...
+
+    def close(self) -> None:
+        """Close this thread's and all other connections."""
+        ...
+
+    # -- bundles by content ------------------------------------------------------------------------
+    def put_bundle(self, digest: str, manifest: str, files: Mapping[str, bytes]) -> None:
+        """Keep a bundle's bytes (idempotent)."""
+        ...
+
+    def bundle_manifest(self, digest: str) -> str:
+        """The manifest text. Raises NotFound."""
+        ...
+
+    def bundle_files(self, digest: str) -> Mapping[str, bytes]:
+        """Path -> bytes. Raises NotFound."""
+        ...
+
+    # -- rollouts ----------------------------------------------------------------------------------
+    def next_wave_ids(self, count: int) -> int:
+        """Reserve `count` wave ids, return the first (a counter; gaps are harmless)."""
+        ...
+
+    def create_rollout(self, new: NewRollout) -> None:
+        """Rows of the rollout, its waves, members and r1 tasks, first journal entry, outbox: one transaction."""
+        ...
+
+    def rollouts(self, *, only_open: bool = False) -> tuple[Summary, ...]:
+        """All rollouts, newest first."""
+        ...
+
+    def load(self, rollout_id: str) -> Rollout:
+        """The rollout as last applied. Raises NotFound."""
+        ...
+
+    def facts(self, rollout: Rollout) -> Facts:
+        """Aggregates of the rollout. Costs O(waves + nodes), never O(accounts)."""
+        ...
+
+    def apply(self, step: Step, *, expected: int, actor: str) -> Rollout:
+        """Save `step.rollout` (its version becomes expected + 1) and carry out its decisions, if the stored
+        version is `expected`; else raise VersionConflict and change nothing. Every decision is journalled
+        and put into the outbox in the same transaction. Returns the rollout as saved."""
+        ...
+
+    def record(self, rollout_id: str, kind: str, payload: Mapping[str, object], *, actor: str) -> None:
+        """A journal entry without a state change (a person's signal, a refused act)."""
+        ...
+
+    def candidates(
+        self, rollout: Rollout, *, ring: str = "", reserve: bool | None = None
+    ) -> Iterator[tuple[Member, TaskState | None, str]]:
+        """Members that may be drawn under the current revision: not done, skipped or running under any
+        revision and without a task of the current one. With each: the state of its latest task and the
+        last step begun there ("" if none). Streams in (ring order, size, rank) order."""
+        ...
+
+    def largest_done(self, rollout_id: str, revision: int | None = None) -> float:
+        """Size of the largest account done (under one revision, or any); 0.0 when none."""
+        ...
+
+    def done_traits(
+        self, rollout_id: str, revision: int
+    ) -> tuple[frozenset[tuple[str, str]], Mapping[int, int]]:
+        """Trait values and size decades (with counts) of accounts done under a revision."""
+        ...
+
+    # -- nodes and claims --------------------------------------------------------------------------
+    def open_session(self, node: str, *, lease_us: Span) -> Session:
+        """A new session id, leased from now."""
+        ...
+
+    def beat(self, session: Session) -> tuple[Held, ...]:
+        """Renew the lease, report every task held. Raises SessionLost when the session is dead."""
+        ...
+
+    def close_session(self, session: Session) -> None:
+        """End the session (nothing may be held any more; what is, is rescued)."""
+        ...
+
+    def nodes(self) -> tuple[Node, ...]:
+        """Sessions that are alive, and dead ones of the last hour."""
+        ...
+
+    def rescue(self, *, grace_us: Span, limit: int = 100) -> int:
+        """Mark sessions dead whose lease is over; move tasks of dead sessions (lease end + grace passed) and
+        tasks past their deadline: without an open intent back to `pending` (or `cancelled` when the wave was
+        withdrawn), with one to `unknown`. Journalled. Returns how many moved."""
+        ...
+
+    def claim(self, session: Session, rollout: Rollout, wave: Wave, *, limit: int) -> tuple[Claim, ...]:
+        """Claim up to `limit` pending tasks of the wave, largest right of way first (rank order). Nothing when the
+        wave is not open or settles, when the rollout is held, when as many as `wave.parallel` or
+        failures left + 1 are in flight. Raises SessionLost."""
+        ...
+
+    def claim_unknown(self, session: Session, rollout: Rollout, *, limit: int) -> tuple[Claim, ...]:
+        """Claim `unknown` tasks whose open intent may be settled by ledger or probe and that were not yet
+        resolved to nothing: `resolving` is set. Not before the former holder's lease + grace is over."""
+        ...
+
+    def intent(self, claim: Claim, step: str, digest: str, key: str, *, deadline_us: Span) -> None:
+        """Before a step is sent: effect row `intent`, task deadline = now + deadline_us. Raises ClaimLost when the
+        claim is not current, or the task was cancelled."""
+        ...
+
+    def result(
+        self,
+        claim: Claim,
+        step: str,
+        state: EffectState,
+        outcome: Mapping[str, object],
+        *,
+        lines: Sequence[str] = (),
+    ) -> None:
+        """After a step: effect row, log lines; clears the deadline. Raises ClaimLost."""
+        ...
+
+    def finish(self, claim: Claim, state: TaskState, reason: str = "", *, lines: Sequence[str] = ()) -> None:
+        """End the claim with the task `done`, `failed`, `unknown`, or give it back (`pending`; `cancelled` when
+        its wave was withdrawn). Counters move in the same transaction. Raises ClaimLost."""
+        ...
+
+    def log(self, claim: Claim, lines: Sequence[str]) -> None:
+        """Add log lines under the claim, totally ordered per task. Raises ClaimLost; the refused lines are kept
+        apart as late lines."""
+        ...
+
+    def resolve_task(
+        self, rollout_id: str, account: str, state: TaskState, *, actor: str, reason: str
+    ) -> None:
+        """A person's word on a failed or unknown task: `pending` (retry), `done`, `failed`. Journalled; the
+        wave reopens through `decide`. Raises NotFound, NotAllowed (the edge is not in the table)."""
+        ...
+
+    # -- observation -------------------------------------------------------------------------------
+    def watched(self, rollout: Rollout, wave: Wave) -> Watched:
+        """What an observer needs of one wave."""
+        ...
+
+    def control(self, rollout: Rollout, *, limit: int) -> tuple[str, ...]:
+        """Accounts of the rollout not touched yet (no intent under any revision), reserve included, in rank
+        order, at most `limit`."""
+        ...
+
+    def add_look(self, record: LookRecord) -> None:
+        """Save a look. Raises VersionConflict when another node saved that number first."""
+        ...
+
+    def looks(self, rollout_id: str, wave: int | None = None) -> Iterator[Mapping[str, object]]:
+        """Verdict rows, oldest first, as JSON values (for `gate show` and reports)."""
+        ...
+
+    def set_drift(self, rollout_id: str, where: str, files: Sequence[str]) -> None:
+        """Record drift seen by a worker or controller; cleared by an amendment or by an empty `files`."""
+        ...
+
+    def step_measures(self, rollout_id: str) -> Mapping[str, Mapping[str, float]]:
+        """For the built-in source `steps`: measure -> account -> value (`duration` in s, `failures`, `retries`)."""
+        ...
+
+    # -- reading -----------------------------------------------------------------------------------
+    def journal(self, rollout_id: str, *, after: int = 0) -> Iterator[Entry]:
+        """Journal entries with seq > after, in order."""
+        ...
+
+    def tasks(
+        self, rollout_id: str, *, states: Sequence[TaskState] = (), account: str = ""
+    ) -> Iterator[TaskRow]:
+        """Tasks, by account then revision."""
+        ...
+
+    def exposure(self, rollout_id: str, *, revision: int | None = None) -> Iterator[Exposed]:
+        """Exposure rows from the effects, streamed, by account then time."""
+        ...
+
+    def task_log(self, rollout_id: str, account: str) -> Iterator[tuple[int, str]]:
+        """(seq, line) of an account's tasks, in revision then seq order."""
+        ...

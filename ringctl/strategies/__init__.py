@@ -1,0 +1,1 @@
+"""Subset choosers: pure, one file each, found by entry point `ringctl.strategies`."""
