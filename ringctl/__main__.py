@@ -56,7 +56,10 @@ Global options, before or after the command:
 
 def help_text() -> str:
     """The overview, from the table alone."""
-    lines = [f"ringctl {ringctl.__version__}: moves a change over a fleet, ring by ring, and stops by itself", ""]
+    lines = [
+        f"ringctl {ringctl.__version__}: moves a change over a fleet, ring by ring, and stops by itself",
+        "",
+    ]
     lines += [USAGE]
     width = max(map(len, COMMANDS))
     group = ""

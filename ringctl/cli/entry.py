@@ -5,8 +5,6 @@ Nothing of a third party is imported here; `runner` does that, for the one comma
 
 import os
 import sys
-import tempfile
-import traceback
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import NoReturn
@@ -31,7 +29,9 @@ def dispatch(words: Sequence[str], table: Table, overview: str) -> int:
     try:
         return _run(words, table, overview)
     except BugError as error:
-        return report(error, remark=f"   = traceback: {keep_traceback(type(error), error, error.__traceback__)}\n")
+        return report(
+            error, remark=f"   = traceback: {keep_traceback(type(error), error, error.__traceback__)}\n"
+        )
     except RingctlError as error:
         return report(error)
     except KeyboardInterrupt:
@@ -130,6 +130,9 @@ def broken_pipe() -> int:
 
 def keep_traceback(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> str:
     """Write the traceback into a file of its own (it may name paths and values); the file's path."""
+    import tempfile
+    import traceback
+
     handle, path = tempfile.mkstemp(prefix="ringctl-crash-", suffix=".txt")
     with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
         file.write("".join(traceback.format_exception(kind, error, where)))
@@ -147,10 +150,12 @@ def crashed(kind: type[BaseException], error: BaseException, where: TracebackTyp
     try:
         path = keep_traceback(kind, error, where)
     except OSError:
-        traceback.print_exception(kind, error, where)
+        sys.__excepthook__(kind, error, where)
         path = "(no file could be written; it is above)"
     report(
-        BugError(f"unexpected {kind.__name__}: {show(error)}", hint="this is a bug in ringctl: send the traceback"),
+        BugError(
+            f"unexpected {kind.__name__}: {show(error)}", hint="this is a bug in ringctl: send the traceback"
+        ),
         remark=f"   = traceback: {path}\n",
     )
 

@@ -33,12 +33,13 @@ class Invocation:
     no_input: bool = False
 
 
-_CURRENT: ContextVar[Invocation] = ContextVar("invocation", default=Invocation())
+_DEFAULTS = Invocation()
+_CURRENT: ContextVar[Invocation] = ContextVar("invocation")
 
 
 def current() -> Invocation:
     """The global options of the command that runs."""
-    return _CURRENT.get()
+    return _CURRENT.get(_DEFAULTS)
 
 
 def use(invocation: Invocation) -> None:

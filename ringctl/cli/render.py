@@ -6,6 +6,7 @@ their format is the one asked for. Nothing else in the command line writes to st
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -43,6 +44,14 @@ class Line:
 
 
 Block = str | Line | Grid
+
+
+def columns(*names: str) -> list[Column]:
+    """Columns by name: `>` before one puts it to the right, `~` lets it shrink."""
+    return [
+        Column(name=name.lstrip("~>"), right=name.startswith(">"), shrink=name.startswith("~"))
+        for name in names
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,25 +99,25 @@ def emit(view: View) -> None:
     sys.stdout.flush()
 
 
-def plain(blocks: Iterable[Block], paint: Painter, columns: int = 100) -> Iterable[str]:
+def plain(blocks: Iterable[Block], paint: Painter, room: int = 100) -> Iterable[str]:
     """Blocks as lines of text."""
     for block in blocks:
         if isinstance(block, Grid):
-            yield from grid_lines(block, paint, columns)
+            yield from grid_lines(block, paint, room)
         elif isinstance(block, Line):
-            yield paint(clip(block.text, columns), *block.style.split())
+            yield paint(clip(block.text, room), *block.style.split())
         else:
-            yield clip(block, columns)
+            yield clip(block, room)
 
 
-def grid_lines(grid: Grid, paint: Painter, columns: int) -> Iterable[str]:
+def grid_lines(grid: Grid, paint: Painter, room: int) -> Iterable[str]:
     """A table, aligned; what may shrink is cut until it fits."""
     widths = [
         max([width(column.name), *(width(row[index]) for row in grid.rows)])
         for index, column in enumerate(grid.columns)
     ]
     gap = 2
-    over = grid.indent + sum(widths) + gap * (len(widths) - 1) - columns
+    over = grid.indent + sum(widths) + gap * (len(widths) - 1) - room
     while over > 0:
         able = [i for i, one in enumerate(grid.columns) if one.shrink and widths[i] > 8]
         if not able:
@@ -156,37 +165,30 @@ def note(text: str) -> None:
         sys.stderr.flush()
 
 
-class Progress:
-    """Progress of long work on standard error: nothing in the first second; on a terminal one line that
-    is rewritten at most four times a second, else a line every 30 s. `monotonic` is the clock to read."""
+class Busy:
+    """Says on standard error what takes longer than a second; nothing before, and nothing under `-q`."""
 
-    def __init__(self, what: str, total: int | None, monotonic: Callable[[], float]) -> None:
-        self.what, self.total, self.monotonic = what, total, monotonic
-        self.began = monotonic()
-        self.next = self.began + 1.0
+    def __init__(self, what: str) -> None:
         self.live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-        self.drawn = False
+        self.what = what
+        self.said = False
+        self._timer = threading.Timer(1.0, self._say)
+        self._timer.daemon = True
 
-    def at(self, done: int) -> None:
-        """`done` units are done."""
-        now = self.monotonic()
-        if now < self.next or current().quiet:
-            return
-        self.next = now + (0.25 if self.live else 30.0)
-        rate = done / max(now - self.began, 1e-9)
-        text = f"{self.what}: {done:,}" + (f" of {self.total:,}" if self.total else "") + f", {rate:,.0f}/s"
-        if self.total and rate > 0:
-            text += f", {max(0, self.total - done) / rate:,.0f} s left"
-        sys.stderr.write(f"\r\x1b[K{text}" if self.live else text + "\n")
+    def _say(self) -> None:
+        self.said = True
+        sys.stderr.write(f"{self.what} ..." + ("" if self.live else "\n"))
         sys.stderr.flush()
-        self.drawn = self.live
 
-    def end(self) -> None:
-        """Take the line away."""
-        if self.drawn:
+    def __enter__(self) -> None:
+        if not current().quiet:
+            self._timer.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        if self.said and self.live:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
-            self.drawn = False
 
 
 def write_file(path: str, content: str) -> None:

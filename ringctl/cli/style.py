@@ -119,7 +119,7 @@ class Painter:
 def columns_of(environ: Mapping[str, str] = os.environ, most: int = 100) -> int:
     """Columns to use: at most 100; less when COLUMNS or the terminal says so; never under 40."""
     given = environ.get("COLUMNS", "")
-    if given.isascii() and given.isdigit() and 0 < int(given[:6]):
+    if given.isascii() and given.isdigit() and int(given[:6]) > 0:
         return max(40, min(most, int(given[:6])))
     try:
         found = os.get_terminal_size(1).columns

@@ -75,13 +75,17 @@ class Bundle:
         """Whether stopping after `done` finished steps is inside a red stretch (DESIGN 12.9).
 
         Without evidence the stretch runs from the end of `live.new_from` (no `live`: of the first
-        step) to the end of the last step. After `done` steps nothing is red when none or all ran.
+        step) to the end of the last step. Nothing is red before the first step or after the last.
         """
-        if done <= 0 or done >= len(self.steps):
-            return False
-        opener = self.live.new_from
-        first = self.index(opener) if opener else 0
-        return done > first
+        return 0 < done < len(self.steps) and done > self._opener
+
+    def red_inside(self, position: int) -> bool:
+        """Whether stopping in the middle of the step at `position` is inside a red stretch."""
+        return position >= self._opener
+
+    @property
+    def _opener(self) -> int:
+        return self.index(self.live.new_from) if self.live.new_from else 0
 
 
 def step_digest(spec: StepSpec, files: Mapping[str, str]) -> str:

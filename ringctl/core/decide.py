@@ -1,4 +1,4 @@
-"""decide(rollout, facts, now) -> Step: pure and deterministic. Every node that sees the same picture decides the same.
+"""decide(rollout, facts, now) -> Step: pure and deterministic; the same picture gives the same answer everywhere.
 
 Level-triggered: each call looks at the whole picture and moves at most what can move now; the engine calls
 again until nothing moves. If unsure, it holds and says why.
@@ -7,6 +7,7 @@ again until nothing moves. If unsure, it holds and says why.
 from collections.abc import Mapping
 from dataclasses import replace
 
+from ringctl.core import holds
 from ringctl.core.decisions import Decided, Decision, Draw, LiftHold, OpenWave, PlaceHold, Step
 from ringctl.core.facts import CheckState, Facts, WaveFacts
 from ringctl.core.judging import GateState, gate
@@ -90,7 +91,7 @@ class _Mind:
         """The Step, with the rollout's state settled from holds and qualification."""
         state = self.rollout.state
         if state in OPEN_ROLLOUT_STATES:
-            wanted = _active(self.rollout)
+            wanted = self.rollout.active_state
             if wanted is not state:
                 self.rollout = replace(self.rollout, state=step(ROLLOUT_EDGES, state, wanted))
         return Step(rollout=self.rollout, decisions=tuple(self.decisions), draw=draw, wake_at_us=self.wake)
@@ -127,18 +128,7 @@ class _Mind:
         drift = self.facts.drift
         if drift is None or self.rollout.hold("drift"):
             return
-        files = ", ".join(drift.files)
-        self.hold(
-            Hold(
-                code="drift",
-                error="RC2001",
-                reason=f"{files} in {drift.where} is not what {self.rollout.revision.name} pinned",
-                owner="ringctl",
-                since_us=self.now,
-                next=f"ringctl amend {self.rollout.id} --bundle DIR --author WHO --reason TEXT, "
-                f"or put the bytes back and ringctl resume {self.rollout.id}",
-            )
-        )
+        self.hold(holds.drift(self.rollout, drift, self.now))
         self.settle_open(Settle.CLOSE)
 
     def settle_open(self, how: Settle) -> None:
@@ -155,19 +145,7 @@ class _Mind:
         needed = baseline_of(checks)
         if facts.baseline_us < needed:
             self.wake_in(checks)
-            self.hold(
-                Hold(
-                    code="baseline",
-                    error="RC2005",
-                    reason=f"accounts of the next {wave.kind} wave of ring {wave.ring} are sampled for "
-                    f"{human(needed)} before it opens",
-                    owner="ringctl",
-                    since_us=self.now,
-                    next="nothing to do: it goes on by itself",
-                    ends_itself=True,
-                    wave=wave.id,
-                )
-            )
+            self.hold(holds.baseline(wave, needed, self.now))
             return
         self.lift("baseline")
         if self.rollout.holds:
@@ -186,7 +164,7 @@ class _Mind:
             self.fail(wave, state)
             return
         self.silence(wave, checks, facts)
-        lost = facts.failed + facts.unknown
+        lost = facts.failed + facts.unknown - facts.settling
         if lost > wave.failures:
             self.accounts(wave, facts)
             return
@@ -230,26 +208,13 @@ class _Mind:
     # -- holds ------------------------------------------------------------------------------------
     def fail(self, wave: Wave, state: GateState) -> None:
         """A check failed: final for the revision. Close the open windows, hold, wait for an amendment."""
-        reason = "; ".join(f"{check.check}: {check.reason}" for check in state.failed)
         failed = self.put(wave, WaveState.FAILED, settle=Settle.CLOSE, ended_us=self.now)
         current = replace(self.rollout.revision, failed=True)
         self.rollout = replace(self.rollout, revisions=(*self.rollout.revisions[:-1], current))
         self.say("gate-failed", **_label(failed), checks=[_check(check) for check in state.failed])
-        requalifying = wave.kind is WaveKind.REQUALIFICATION
         for code in ("baseline", "gate-silent", "idle", "accounts"):
             self.lift(code)
-        self.hold(
-            Hold(
-                code="gate-failed",
-                error="RC2010" if requalifying else "RC2002",
-                reason=f"{wave.kind} wave of ring {wave.ring}: {reason}",
-                owner="ringctl",
-                since_us=self.now,
-                next=f"ringctl amend {self.rollout.id} --bundle DIR --author WHO --reason TEXT, "
-                f"or ringctl abort {self.rollout.id} --reason TEXT",
-                wave=wave.id,
-            )
-        )
+        self.hold(holds.gate_failed(self.rollout, wave, state, self.now))
         self.wake = self.now
 
     def silence(self, wave: Wave, checks: tuple[Check, ...], facts: WaveFacts) -> None:
@@ -264,56 +229,20 @@ class _Mind:
             return
         if last is not None and not quiet:
             return
-        first = silent[0]
-        self.hold(
-            Hold(
-                code="gate-silent",
-                error=first.error,
-                reason=f"no usable answer for {', '.join(s.check for s in silent)}: {first.reason}",
-                owner="ringctl",
-                since_us=self.now,
-                next="bring the metric source back: the rollout goes on by itself",
-                ends_itself=True,
-                wave=wave.id,
-            )
-        )
+        self.hold(holds.silent(wave, silent, self.now))
 
     def accounts(self, wave: Wave, facts: WaveFacts) -> None:
         """More accounts failed or unknown than the budget has."""
         if wave.settle is Settle.NONE:
             self.rollout = self.rollout.with_wave(replace(wave, settle=Settle.FINISH))
-        self.hold(
-            Hold(
-                code="accounts",
-                error="RC2004",
-                reason=f"{facts.failed} failed and {facts.unknown} unknown account(s) in the {wave.kind} wave of "
-                f"ring {wave.ring}; its budget is {wave.failures}",
-                owner="ringctl",
-                since_us=self.now,
-                next=f"ringctl why {self.rollout.id}; then ringctl retry {self.rollout.id} --account ID, "
-                "amend, or abort",
-                wave=wave.id,
-            )
-        )
+        self.hold(holds.accounts(self.rollout, wave, facts, self.now))
 
     def idle(self, wave: Wave, bake: Bake, missing: str) -> None:
         """At the bake's ceiling: hold, never pass."""
         began = wave.baking_us if wave.baking_us is not None else self.now
         if self.now - began < bake.max_us:
             return
-        self.hold(
-            Hold(
-                code="idle",
-                error="RC2006",
-                reason=f"the bake of the {wave.kind} wave of ring {wave.ring} is at its ceiling of "
-                f"{human(bake.max_us)} and still lacks {missing}",
-                owner="ringctl",
-                since_us=self.now,
-                next="it passes by itself when the evidence is there; or amend, or abort",
-                ends_itself=True,
-                wave=wave.id,
-            )
-        )
+        self.hold(holds.idle(wave, bake, missing, self.now))
 
     # -- between waves ----------------------------------------------------------------------------
     def between_waves(self) -> Draw | None:
@@ -355,16 +284,7 @@ class _Mind:
     def finish(self) -> None:
         """Every wave passed. Done, partial, or waiting for a person about accounts that nobody settled."""
         if self.facts.half_done:
-            self.hold(
-                Hold(
-                    code="accounts",
-                    error="RC2004",
-                    reason=f"{self.facts.half_done} account(s) are half done or unknown and no revision takes them up",
-                    owner="ringctl",
-                    since_us=self.now,
-                    next=f"ringctl retry {self.rollout.id} --account ID --as done|not-done --reason TEXT",
-                )
-            )
+            self.hold(holds.half_done(self.rollout, self.facts.half_done, self.now))
             return
         whole = self.facts.unfinished_accounts == 0
         state = RolloutState.SUCCEEDED if whole else RolloutState.PARTIAL
@@ -373,15 +293,6 @@ class _Mind:
             before = step(ROLLOUT_EDGES, before, RolloutState.RUNNING)
         self.rollout = replace(self.rollout, state=step(ROLLOUT_EDGES, before, state), ended_us=self.now)
         self.say("finished", state=str(state), unfinished=self.facts.unfinished_accounts)
-
-
-def _active(rollout: Rollout) -> RolloutState:
-    if rollout.holds:
-        # a baseline is being recorded: nothing is wrong, and the state says what is going on
-        if all(hold.code == "baseline" for hold in rollout.holds):
-            return RolloutState.RUNNING if rollout.qualified else RolloutState.REQUALIFYING
-        return RolloutState.HELD
-    return RolloutState.RUNNING if rollout.qualified else RolloutState.REQUALIFYING
 
 
 def _bake_missing(bake: Bake, facts: WaveFacts, state: GateState) -> str:

@@ -6,7 +6,7 @@ The same function draws the waves of r1 when the plan is made and those of every
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ringctl.core.coverage import Exercised
+from ringctl.core.coverage import Exercised, carriers_to_split, late_meetings
 from ringctl.core.fleet import Account
 from ringctl.core.model import Member
 from ringctl.core.policy import Canary, RingPolicy
@@ -92,6 +92,21 @@ def ring_waves(
     rest = [member for member in members if member.account not in taken]
     _expand(drawing, rest, total=len(members), done=len(taken))
     return tuple(drawing.waves), drawing.exercised
+
+
+def covered_ring_waves(
+    ring: RingPolicy, members: Sequence[Member], exercised: Exercised, *, factor: float, choose: Chooser
+) -> tuple[tuple[PlannedWave, ...], Exercised]:
+    """`ring_waves` for a later revision: whatever would be met late goes first as a lone wave (promise I6)."""
+    by_name = {member.account: member for member in members}
+    split: frozenset[str] = frozenset()
+    while True:
+        waves, after = ring_waves(ring, members, exercised, factor=factor, choose=choose, split=split)
+        late = late_meetings([(wave.ring, wave.kind, wave.meets, wave.members) for wave in waves])
+        wanted = split | carriers_to_split(late, by_name)
+        if wanted == split:
+            return waves, after
+        split = wanted
 
 
 def _drawable(ring: RingPolicy, member: Member) -> bool:

@@ -32,6 +32,7 @@ class WaveFacts:
     `bake_us` is credited time after the last account finished, `baseline_us` before the wave opened;
     `activity` counts samples of the canary side since baking began. `last_look_us` is the last look
     of any kind; `last_answer_us` the last one in which every check's source answered.
+    `settling` counts those of `unknown` that a node can still settle by itself (ledger, probe).
     """
 
     waiting: int = 0
@@ -42,6 +43,7 @@ class WaveFacts:
     unknown: int = 0
     cancelled: int = 0
     skipped: int = 0
+    settling: int = 0
     bake_us: Span = 0
     baseline_us: Span = 0
     activity: int = 0

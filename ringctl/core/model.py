@@ -117,6 +117,16 @@ class Rollout:
         current = self.revision
         return current.number == 1 or current.qualified_at_us is not None
 
+    @property
+    def active_state(self) -> RolloutState:
+        """What an open rollout's state is, given its holds and whether its revision has qualified.
+
+        While only a baseline is being recorded nothing is wrong, and the state says what is going on.
+        """
+        if any(hold.code != "baseline" for hold in self.holds):
+            return RolloutState.HELD
+        return RolloutState.RUNNING if self.qualified else RolloutState.REQUALIFYING
+
     def wave(self, wave_id: int) -> Wave:
         """The wave of that id; KeyError when there is none."""
         for wave in self.waves:

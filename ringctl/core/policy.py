@@ -50,11 +50,14 @@ class Bake:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counter:
-    """A cumulative counter, read per account. `match` maps label names to anchored regular expressions."""
+    """A cumulative counter, read per account. `match` maps label names to anchored regular expressions.
+
+    `match` is compared but not hashed (a mapping has no hash), so that counters can be keys.
+    """
 
     name: str
     account: str = "account"
-    match: Mapping[str, str] = field(default_factory=dict)
+    match: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

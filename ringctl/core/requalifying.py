@@ -39,6 +39,26 @@ class _Strata:
     to_go: int = 0
 
 
+@dataclass(slots=True)
+class _Reach:
+    """The size watermark while candidates stream by, lowest ring first."""
+
+    largest: float
+    factor: float
+    lowest: str | None = None
+
+    def holds(self, member: Member) -> bool:
+        """Whether the member is small enough to be drawn."""
+        if self.largest and self.lowest is None:
+            return member.size <= self.largest * self.factor
+        if self.lowest is None:
+            self.lowest = member.ring
+        if member.ring == self.lowest:
+            self.largest = max(self.largest, member.size)
+            return True
+        return member.size <= self.largest * self.factor
+
+
 def drawable(candidate: Candidate, from_step: Mapping[str, str]) -> bool:
     """Whether the account may receive the new revision: untouched, or half done at a step that the bundle's
     `from_step` names (otherwise it waits for a person)."""
@@ -63,17 +83,17 @@ def requalification_waves(
     """The subset as waves of at most the policy's cap, every stratum still ahead represented once.
 
     `largest`: the largest account touched in this rollout under any revision; accounts above
-    `size_factor` times that are never drawn here (0: nothing was touched, no watermark). Empty when no
-    account can be drawn.
+    `size_factor` times that are never drawn here. When nothing was touched (0), the largest account of the
+    lowest ring stands in for it. Empty when no account can be drawn.
     """
-    ceiling = largest * policy.limits.size_factor if largest else float("inf")
+    reach = _Reach(largest=largest, factor=policy.limits.size_factor)
     strata = _Strata()
     of: dict[str, Candidate] = {}
     for candidate in candidates:
         if not drawable(candidate, from_step):
             continue
         strata.to_go += 1
-        within = candidate.member.size <= ceiling
+        within = reach.holds(candidate.member)
         for stratum in strata_of(candidate):
             strata.ahead[stratum] = strata.ahead.get(stratum, 0) + 1
             if within and stratum not in strata.first:

@@ -14,7 +14,8 @@ class Reading:
 
     An account without a series is absent from the mapping; NaN, infinities and duplicates that disagree
     are left out and named in `warnings`. `partial` is set when the source said that it answered in part:
-    the caller treats the look as unanswered. `at_us` is the source's time of the values where it has one.
+    the caller treats the look as unanswered. `at_us` is the source's time of the values where it has one,
+    `oldest_us` the time of the oldest sample behind them: events up to `at_us` may be missing from then on.
     """
 
     at_us: Instant | None
@@ -22,6 +23,7 @@ class Reading:
     warnings: tuple[str, ...] = ()
     partial: bool = False
     queries: tuple[str, ...] = field(default=())
+    oldest_us: Instant | None = None
 
 
 class MetricSource(Protocol):

@@ -110,6 +110,8 @@ class LookRecord:
     """One look of a wave, saved by compare-and-set on `number` (the wave's looks so far + 1).
 
     `states` replaces the folded judge states per check (opaque JSON text); `verdicts` are the new latest ones.
+    `phase`: `before` (credit goes to `baseline_us`), `during` (credits nothing), `bake` (credit goes to `bake_us`,
+    and `activity` counts).
     """
 
     wave: int
@@ -247,6 +249,10 @@ class Store(Protocol):
 
     def largest_done(self, rollout_id: str, revision: int | None = None) -> float:
         """Size of the largest account done (under one revision, or any); 0.0 when none."""
+        ...
+
+    def largest_touched(self, rollout_id: str) -> float:
+        """Size of the largest account on which any step was begun, under any revision; 0.0 when none."""
         ...
 
     def done_traits(

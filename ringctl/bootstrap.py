@@ -1,0 +1,146 @@
+"""The composition root: the only module that names concrete parts, the clock and randomness."""
+
+import getpass
+import os
+import secrets
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache, partial
+from pathlib import Path
+
+from ringctl import registry, settings
+from ringctl.core.errors import UsageError
+from ringctl.core.fleet import Fleet
+from ringctl.core.judging import Judge
+from ringctl.core.policy import InventorySpec, SourceSpec
+from ringctl.core.timing import Instant
+from ringctl.engine.parts import Parts
+from ringctl.ports.executor import Executor
+from ringctl.ports.metrics import MetricSource
+from ringctl.ports.store import Store
+
+DEFAULT_STATE = "sqlite:///ringctl.db"
+
+
+class SystemClock:
+    """The machine's clocks. `monotonic` is CLOCK_MONOTONIC: one clock for all processes of the host."""
+
+    def now_us(self) -> Instant:
+        """Wall time in microseconds."""
+        return time.time_ns() // 1_000
+
+    def monotonic(self) -> float:
+        """Seconds on the monotonic clock."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
+
+
+def new_id() -> str:
+    """Random text: 64 bits in hex."""
+    return secrets.token_hex(8)
+
+
+def open_store(url: str) -> Store:
+    """The store behind a state URL. Raises UsageError for a scheme that no store has."""
+    scheme, _, rest = url.partition("://")
+    if scheme == "sqlite":
+        from ringctl.stores.sqlite import SQLiteStore
+
+        return SQLiteStore(
+            state_path(rest),
+            decode_policy=settings.policy_from_document,
+            decode_bundle=settings.bundle_from_manifest,
+        )
+    msg = f"no store for the state URL {url!r}: known are sqlite:///PATH (postgresql:// follows in the next release)"
+    raise UsageError(msg, hint="ringctl --state sqlite:///ringctl.db ...")
+
+
+def state_path(rest: str) -> Path:
+    """The path of `sqlite:///PATH`: three slashes are relative to here, four are absolute."""
+    return Path(rest.removeprefix("/") if not rest.startswith("//") else rest[1:])
+
+
+def work_dir(url: str, environ: Mapping[str, str]) -> Path:
+    """Where verified bundle copies lie: `RINGCTL_WORK`, else beside the state file."""
+    if "RINGCTL_WORK" in environ:
+        return Path(environ["RINGCTL_WORK"]) / "bundles"
+    scheme, _, rest = url.partition("://")
+    if scheme == "sqlite":
+        path = state_path(rest).absolute()
+        return path.parent / f".{path.stem}-work" / "bundles"
+    return Path.home() / ".cache" / "ringctl" / "bundles"
+
+
+@lru_cache(maxsize=64)
+def executor(name: str) -> Executor:
+    """The registered executor of that name. Raises UsageError listing the known ones."""
+    made: Executor = registry.load("ringctl.executors", name)()
+    return made
+
+
+def judges() -> dict[str, Judge]:
+    """All registered judges by name."""
+    return {name: registry.load("ringctl.judges", name)() for name in registry.known("ringctl.judges")}
+
+
+def read_fleet(spec: InventorySpec, base: Path) -> Fleet:
+    """Read the policy's inventory, complete or error."""
+    fleet: Fleet = registry.load("ringctl.inventories", spec.source)().read(spec, base)
+    return fleet
+
+
+def metric_source(base: Path, made: dict[str, MetricSource], spec: SourceSpec) -> MetricSource:
+    """The metric source of a policy, made once per process."""
+    key = f"{spec.name}:{spec.type}:{sorted(spec.options.items())}"
+    if key not in made:
+        made[key] = registry.load("ringctl.metrics", spec.type)(spec.name, spec.options, base)
+    return made[key]
+
+
+def default_actor(environ: Mapping[str, str]) -> str:
+    """Who acts when nobody says: RINGCTL_ACTOR, else the login name."""
+    if environ.get("RINGCTL_ACTOR"):
+        return environ["RINGCTL_ACTOR"]
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+@contextmanager
+def open_parts(
+    state: str = "", *, migrate: bool = True, actor: str = "", environ: Mapping[str, str] | None = None
+) -> Iterator[Parts]:
+    """Compose the process's parts over one state URL; closes them at the end.
+
+    `migrate` brings an older or empty schema up to date first; without it the schema is only checked.
+    """
+    env = os.environ if environ is None else environ
+    url = state or env.get("RINGCTL_STATE", "") or DEFAULT_STATE
+    store = open_store(url)
+    try:
+        if migrate:
+            store.migrate()
+        else:
+            store.check()
+        yield Parts(
+            store=store,
+            clock=SystemClock(),
+            executor=executor,
+            source=partial(metric_source, Path.cwd(), {}),
+            judges=judges(),
+            choose=registry.load("ringctl.strategies", "covering")().choose,
+            read_fleet=read_fleet,
+            new_id=new_id,
+            work_dir=work_dir(url, env),
+            host=socket.gethostname(),
+            actor=actor or default_actor(env),
+            environ=env,
+        )
+    finally:
+        store.close()

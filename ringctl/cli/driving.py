@@ -1,0 +1,106 @@
+"""Running a node in this process and following a rollout: what `start --wait`, `wait`, `run` and `work` share."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+from ringctl.cli.invocation import current
+from ringctl.cli.style import Painter, clip, columns_of, show, wants_color
+from ringctl.core.timing import SECOND, Span, rfc3339
+from ringctl.engine import queries
+from ringctl.engine.loop import Driver
+from ringctl.engine.node import Node
+from ringctl.engine.parts import Parts
+from ringctl.ports.store import Entry
+
+DRAINED = 143
+HEARTBEAT_S = 30.0
+# What a journal entry says first; digests and long lists stay in `-o json`.
+_LEADING = ("ring", "wave_kind", "revision", "accounts", "account", "state", "code", "error", "reason", "actor")
+_QUIET = frozenset({"members", "digest", "bundle", "policy", "plan", "fleet", "wave", "numbers", "id", "files"})
+_STYLES = {"held": "yellow", "aborted": "red", "amended": "yellow", "hold-lifted": "green"}
+
+
+def event_line(entry: Entry, room: int, paint: Painter) -> str:
+    """A journal entry as one line."""
+    at = rfc3339(entry.at_us)[11:19]
+    said = clip(event_text(entry.payload), max(20, room - 8 - 2 - 16 - 2))
+    actor = "" if entry.actor in {"", "ringctl"} or "actor" in entry.payload else f" ({show(entry.actor, 40)})"
+    kind = paint(f"{show(entry.kind, 40):16}", *_STYLES.get(entry.kind, "").split())
+    return f"{at}  {kind}  {said}{actor}".rstrip()
+
+
+def event_text(payload: Mapping[str, object]) -> str:
+    """The payload in words: what matters first, digests left out."""
+    names = [name for name in _LEADING if payload.get(name) not in {None, ""}] if payload else []
+    rest = [name for name in payload if name not in _LEADING and name not in _QUIET]
+    parts = []
+    for name in (*names, *rest):
+        value = payload[name]
+        if isinstance(value, str | int | float | bool) and value != "":
+            parts.append(show(value) if name in {"ring", "wave_kind", "revision"} else f"{show(name, 40)} {show(value)}")
+    return ", ".join(parts)
+
+
+@dataclass(slots=True)
+class Follower:
+    """Prints a rollout's new journal entries to standard error, and a heartbeat when nothing happens."""
+
+    parts: Parts
+    rollout: str
+    after: int = 0
+    _next_beat: float = 0.0
+
+    def __call__(self) -> None:
+        """Print what is new."""
+        if current().quiet:
+            return
+        now = self.parts.clock.monotonic()
+        paint = Painter(on=wants_color(current().color, sys.stderr))
+        for entry in self.parts.store.journal(self.rollout, after=self.after):
+            self.after = entry.seq
+            self._next_beat = now + HEARTBEAT_S
+            sys.stderr.write(event_line(entry, columns_of(), paint) + "\n")
+        if now >= self._next_beat:
+            if self._next_beat:
+                self._beat()
+            self._next_beat = now + HEARTBEAT_S
+        sys.stderr.flush()
+
+    def _beat(self) -> None:
+        rollout = self.parts.store.load(self.rollout)
+        step = queries.next_object(rollout, self.parts.store.facts(rollout))
+        at = rfc3339(self.parts.store.now_us())[11:19]
+        sys.stderr.write(clip(f"{at}  {str(rollout.state):16}  {show(step['text'], 400)}", columns_of()) + "\n")
+
+
+def node_of(parts: Parts, workers: int, lease_us: Span = 15 * SECOND) -> Node:
+    """A node of this process."""
+    return Node(parts=parts, name=f"{parts.host}-{os.getpid()}", parallel=workers, lease_us=lease_us)
+
+
+@contextmanager
+def drains_on_term(driver: Driver) -> Iterator[Callable[[], bool]]:
+    """While this lasts, SIGTERM lets the node drain; the value says whether it came."""
+    came: list[int] = []
+
+    def stop(number: int, _: FrameType | None) -> None:
+        came.append(number)
+        driver.stopping.set()
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield lambda: bool(came)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def serve(driver: Driver, until: Callable[[], bool], on_pass: Callable[[], None] = lambda: None) -> bool:
+    """Drive until `until()`; whether SIGTERM ended it."""
+    with drains_on_term(driver) as came:
+        driver.run(until, on_pass=on_pass)
+        return came()

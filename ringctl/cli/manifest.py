@@ -1,0 +1,63 @@
+"""Every command with its options, as plain words: for completion and for telling options from values.
+
+A test holds this against what typer is told, so it cannot drift.
+"""
+
+OPTIONS: dict[str, str] = {
+    "policy lint": "",
+    "policy schema": "",
+    "policy show": "",
+    "bundle lint": "",
+    "bundle schema": "",
+    "bundle digest": "",
+    "bundle diff": "",
+    "accounts ls": "--policy= --ring= --limit=",
+    "accounts coverage": "--policy=",
+    "db migrate": "--dry-run",
+    "db check": "",
+    "explain": "",
+}
+"""Command -> its own options; `=` marks those that take a value."""
+
+FILES: dict[str, str] = {
+    "--policy": "file", "--bundle": "directory", "--out": "file", "--plan": "file", "--dir": "directory",
+}  # fmt: skip
+"""Options whose value is a path."""
+
+PATHS: dict[str, str] = {
+    "policy lint": "file", "policy show": "file",
+    "bundle lint": "directory", "bundle digest": "directory", "bundle diff": "directory",
+}  # fmt: skip
+"""Commands whose arguments are paths."""
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "--output": ("table", "json", "yaml", "ndjson", "markdown", "junit"),
+    "-o": ("table", "json", "yaml", "ndjson", "markdown", "junit"),
+    "--color": ("auto", "always", "never"),
+}
+"""Options whose value is one of a closed set."""
+
+ARGUMENTS: dict[str, tuple[str, ...]] = {"completion": ("bash", "zsh", "fish")}
+"""Commands whose argument is one of a closed set."""
+
+ROLLOUT: tuple[str, ...] = ()
+"""Commands whose argument is a rollout."""
+
+GLOBALS = "--state= --output= --actor= --color= --quiet --verbose --yes --no-input --help --version"
+
+
+def options_of(command: str) -> dict[str, bool]:
+    """Option -> whether it takes a value."""
+    words = OPTIONS.get(command, "").split()
+    return {word.removesuffix("="): word.endswith("=") for word in words}
+
+
+def subcommands(name: str) -> tuple[str, ...]:
+    """The subcommands of a group; empty for a command of its own."""
+    return tuple(key.split(" ", 1)[1] for key in OPTIONS if key.startswith(f"{name} "))
+
+
+def valued_options(name: str) -> frozenset[str]:
+    """The options of a command, or of a group's subcommands, that take a value."""
+    keys = [name, *(f"{name} {sub}" for sub in subcommands(name))]
+    return frozenset(option for key in keys for option, valued in options_of(key).items() if valued)

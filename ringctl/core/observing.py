@@ -1,0 +1,281 @@
+"""From raw cumulative readings to evidence: a fold over looks, so that any node can go on with it.
+
+Source of the rules: DESIGN 12.20 and 12.21. Counters are read raw and differenced here over disjoint
+intervals; nothing is extrapolated. Missing is never zero: see `fold`.
+"""
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+from ringctl.core.judging import Cell, Evidence, JudgeState
+from ringctl.core.policy import Check, Counter, Ratio
+from ringctl.core.timing import MINUTE, SECOND, Instant, Span
+
+PARTIAL: Final = "RC8006"
+STALE: Final = "RC8007"
+CLOCK_OFFSET: Final = "RC8008"
+MOST_OFFSET_US: Final[Span] = 30 * SECOND  # between host, store and source (DESIGN 12.11)
+LEAST_GAP_US: Final[Span] = 15 * MINUTE
+
+Values = Mapping[Counter, Mapping[str, float]]
+
+
+class RawReading(Protocol):
+    """What `fold` needs of a reading (`ringctl.ports.metrics.Reading` has it)."""
+
+    @property
+    def at_us(self) -> Instant | None:
+        """The source's time of the values."""
+        ...
+
+    @property
+    def oldest_us(self) -> Instant | None:
+        """Time of the oldest sample behind the values."""
+        ...
+
+    @property
+    def values(self) -> Values:
+        """Raw cumulative values per counter and account."""
+        ...
+
+    @property
+    def partial(self) -> bool:
+        """Whether the source said that it answered in part."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """Whom a look is about: the wave's accounts with the time of their first step intent (None: not
+    begun), accounts not touched yet, and whether all of the wave's accounts are done, and since when."""
+
+    touched: Mapping[str, Instant | None]
+    control: Collection[str] = ()
+    all_done: bool = False
+    last_done_us: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Base:
+    """An account's last raw values, and the time from which on they may miss events."""
+
+    y: float
+    n: float
+    since_us: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Delta:
+    """What an account did since its base: None is missing. `base` is the next base (None: nothing known)."""
+
+    n: float | None
+    y: float | None
+    since_us: Instant
+    base: _Base | None
+
+
+def longest_gap(every_us: Span) -> Span:
+    """The longest interval that is still differenced: 3 x `every`, at least 15 minutes.
+
+    A counter that was reset and grew past its old value hides the reset; the longer the interval, the
+    likelier. Fifteen minutes let a scheduled `ringctl tick` observe as well as a running node.
+    """
+    return max(3 * every_us, LEAST_GAP_US)
+
+
+def fold(
+    check: Check, state: JudgeState, reading: RawReading, watch: Watch, now_us: Instant
+) -> tuple[JudgeState, Evidence]:
+    """One reading folded in: the next state (plain JSON values) and the look's evidence.
+
+    Missing (None) are: an account's first reading, an absent series, NaN and infinities, a value that
+    dropped (reset), an interval longer than `longest_gap`, bad events without any event. An account
+    whose series are there and did not move has n = 0, y = 0: idle, not silent. One absence is a true
+    zero: where the bad events are a subset of all events (same counter name and account label, the
+    matchers of `all` among those of `bad`), an account that has `all` but no `bad` has had none.
+
+    An account missing in between is differenced from its last reading. `after` and `complete` are
+    judged on the whole interval, from the oldest sample of the earlier reading on. A partial reading
+    (RC8006), a source more than 30 s off (RC8008) or whose time stands still (RC8007) is no answer:
+    the state stays as it is.
+    """
+    error, reason = _refused(state, reading, now_us, longest_gap(check.every_us))
+    if error:
+        return silent(state, watch, now_us, error=error, reason=reason)
+    at_us = now_us if reading.at_us is None else reading.at_us
+    last_us = _instant(state.get("t"))
+    gap_us = longest_gap(check.every_us)
+    bases = _bases(state, at_us - gap_us, at_us)
+    oldest_us = at_us if reading.oldest_us is None else min(at_us, reading.oldest_us)
+    raw = _raw(check, reading.values)
+    deltas = {
+        account: _delta(bases.get(account), raw.get(account), oldest_us)
+        for account in (*watch.touched, *watch.control)
+    }
+    usable = last_us is not None and at_us - gap_us <= last_us
+    interval_us = at_us - last_us if usable and last_us is not None else 0
+    evidence = Evidence(
+        at_us=now_us,
+        interval_us=interval_us,
+        touched=_touched(watch, deltas, at_us),
+        control=tuple(_cell(one, deltas[one], after=False) for one in watch.control),
+        expected=len(watch.touched),
+        complete=_complete(watch, deltas) and usable,
+    )
+    return _state(at_us, deltas), evidence
+
+
+def silent(
+    state: JudgeState, watch: Watch, now_us: Instant, *, error: str, reason: str
+) -> tuple[JudgeState, Evidence]:
+    """A look without an answer: no cells, the RC8xxx code, the state as it was."""
+    evidence = Evidence(at_us=now_us, interval_us=0, expected=len(watch.touched), error=error, reason=reason)
+    return state, evidence
+
+
+def step_evidence(values: Mapping[str, float], watch: Watch, now_us: Instant) -> Evidence:
+    """Evidence of a measure of the built-in source `steps`: n = 1, y = the account's value as it stands.
+
+    A snapshot, not an increment: each look has all values again. Accounts without a finite value are
+    missing. Only touched accounts have any: there is no control.
+    """
+    cells = []
+    for account in watch.touched:
+        value = values.get(account)
+        there = value is not None and math.isfinite(value)
+        cells.append(Cell(account=account, n=1.0 if there else None, y=value if there else None, after=True))
+    return Evidence(
+        at_us=now_us,
+        interval_us=0,
+        touched=tuple(cells),
+        expected=len(watch.touched),
+        complete=watch.all_done,
+    )
+
+
+def activity(evidence: Evidence) -> int:
+    """Samples of a look for the bake: the sum of n over touched accounts after their intent."""
+    return int(sum(cell.n for cell in evidence.touched if cell.after and cell.n is not None))
+
+
+def with_level(check: Check, *, parts: int) -> Check:
+    """The check with its share of the rollout's false-alarm budget: alpha / parts (a union bound).
+
+    DESIGN 12.10: `false_alarm` is for the whole rollout and spent over its waves (and checks).
+    """
+    return replace(check, false_alarm=check.false_alarm / max(1, parts))
+
+
+def _refused(state: JudgeState, reading: RawReading, now_us: Instant, gap_us: Span) -> tuple[str, str]:
+    """Why the reading is no answer, or two empty strings."""
+    if reading.partial:
+        return PARTIAL, "the source said that its answer is partial"
+    at_us = now_us if reading.at_us is None else reading.at_us
+    if abs(at_us - now_us) > MOST_OFFSET_US:
+        off = (at_us - now_us) / SECOND
+        return CLOCK_OFFSET, f"the source's clock is off by {off:+.0f} s (at most 30 s)"
+    last_us = _instant(state.get("t"))
+    if last_us is not None and last_us - gap_us <= at_us <= last_us:
+        return STALE, "the source's time has not moved on since the last look"
+    return "", ""
+
+
+def _raw(check: Check, values: Values) -> dict[str, tuple[float, float]]:
+    """Account -> (y, n), where both are known and finite."""
+    measure = check.measure
+    if not isinstance(measure, Ratio):
+        return {}
+    bad, every = values.get(measure.y, {}), values.get(measure.n, {})
+    subset = _subset(measure)
+    pairs = {}
+    for account, n in every.items():
+        y = bad.get(account, 0.0 if subset else math.nan)
+        if math.isfinite(n) and math.isfinite(y):
+            pairs[account] = (y, n)
+    return pairs
+
+
+def _subset(measure: Ratio) -> bool:
+    """Whether the series of y are by name and matchers among those of n."""
+    y, n = measure.y, measure.n
+    return (
+        measure.of_counts
+        and y.name == n.name
+        and y.account == n.account
+        and n.match.items() <= y.match.items()
+    )
+
+
+def _delta(base: _Base | None, raw: tuple[float, float] | None, oldest_us: Instant) -> _Delta:
+    """The difference of one account, and its next base."""
+    since_us = oldest_us if base is None else base.since_us
+    if raw is None:
+        return _Delta(n=None, y=None, since_us=since_us, base=base)
+    fresh = _Base(y=raw[0], n=raw[1], since_us=oldest_us)
+    if base is None or fresh.y < base.y or fresh.n < base.n:
+        return _Delta(n=None, y=None, since_us=since_us, base=fresh)
+    n, y = fresh.n - base.n, fresh.y - base.y
+    if n <= 0 < y:  # counted as bad, not yet as an event: the next look has both
+        return _Delta(n=None, y=None, since_us=since_us, base=base)
+    return _Delta(n=n, y=y, since_us=since_us, base=fresh)
+
+
+def _touched(watch: Watch, deltas: Mapping[str, _Delta], at_us: Instant) -> tuple[Cell, ...]:
+    """Cells of the wave's accounts that lie wholly before or wholly after the first intent."""
+    cells = []
+    for account, intent_us in watch.touched.items():
+        delta = deltas[account]
+        if intent_us is None or at_us <= intent_us:
+            cells.append(_cell(account, delta, after=False))
+        elif delta.since_us >= intent_us:
+            cells.append(_cell(account, delta, after=True))
+    return tuple(cells)
+
+
+def _cell(account: str, delta: _Delta, *, after: bool) -> Cell:
+    return Cell(account=account, n=delta.n, y=delta.y, after=after)
+
+
+def _complete(watch: Watch, deltas: Mapping[str, _Delta]) -> bool:
+    """All done, and every measured interval of the wave's accounts begins at or after that."""
+    if not watch.all_done or watch.last_done_us is None:
+        return False
+    done_us = watch.last_done_us
+    return all(
+        deltas[account].since_us >= done_us for account in watch.touched if deltas[account].n is not None
+    )
+
+
+def _bases(state: JudgeState, from_us: Instant, to_us: Instant) -> dict[str, _Base]:
+    """The accounts' bases that are not older than the gap, nor in the future."""
+    last_us, rows = _instant(state.get("t")), state.get("a")
+    if last_us is None or last_us >= to_us or not isinstance(rows, Mapping):
+        return {}
+    return {
+        account: _Base(y=float(row[0]), n=float(row[1]), since_us=last_us - int(row[2]))
+        for account, row in rows.items()
+        if last_us - int(row[2]) >= from_us
+    }
+
+
+def _state(at_us: Instant, deltas: Mapping[str, _Delta]) -> JudgeState:
+    """`t`: time of the reading; `a`: account -> [y, n, how long before `t` the values may begin]."""
+    return {
+        "t": at_us,
+        "a": {
+            account: [_short(delta.base.y), _short(delta.base.n), at_us - delta.base.since_us]
+            for account, delta in deltas.items()
+            if delta.base is not None
+        },
+    }
+
+
+def _short(value: float) -> float:
+    """An integer where that is the same number: shorter as JSON."""
+    return int(value) if float(value).is_integer() else value
+
+
+def _instant(value: object) -> Instant | None:
+    return value if isinstance(value, int) else None

@@ -1,0 +1,184 @@
+"""The three ways to drive rollouts: one pass (`tick`), a node's loop (`run`, `work`), and waiting for an end."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ringctl.core.errors import ConflictError, ExternalError
+from ringctl.core.model import Rollout
+from ringctl.core.states import OPEN_ROLLOUT_STATES, RolloutState
+from ringctl.core.timing import SECOND, Instant
+from ringctl.engine.node import Node
+from ringctl.engine.observe import Observer
+from ringctl.engine.parts import Parts
+from ringctl.engine.reconcile import Reconciler
+
+RESCUE_EVERY_S = 1.0
+IDLE_S = 0.2
+GRACE_US = 7 * SECOND
+"""After a dead session's lease: the kill grace of its shims and a margin, before anybody takes over."""
+
+EXIT_OF_HOLD = {
+    "drift": 18,
+    "gate-failed": 10,
+    "accounts": 17,
+    "requalification": 14,
+    "revisions-exhausted": 12,
+    "gate-silent": 11,
+    "idle": 11,
+    "pause": 12,
+}
+"""Exit codes of holds, by the precedence of DESIGN 12.25 (18, 10, 17, 12, 14, 13, 11, 69)."""
+
+PRECEDENCE = (18, 10, 17, 12, 14, 13, 11, 69)
+
+EXIT_OF_STATE = {
+    RolloutState.SUCCEEDED: 0,
+    RolloutState.PARTIAL: 21,
+    RolloutState.ABORTED: 15,
+    RolloutState.ROLLED_BACK: 15,
+    RolloutState.SUPERSEDED: 15,
+}
+
+
+@dataclass(slots=True)
+class Driver:
+    """Drives all open rollouts (or one) in this process: decides, observes, and works if it has a node."""
+
+    parts: Parts
+    node: Node | None = None
+    only: str = ""
+    decides: bool = True
+    reconciler: Reconciler = field(init=False)
+    observer: Observer = field(init=False)
+    stopping: threading.Event = field(default_factory=threading.Event)
+    _observing: threading.Thread | None = None
+    _rescued: float = float("-inf")
+
+    def __post_init__(self) -> None:
+        self.reconciler = Reconciler(parts=self.parts)
+        self.observer = Observer(parts=self.parts)
+
+    # -- one pass ---------------------------------------------------------------------------------
+    def ids(self) -> list[str]:
+        """Ids of the rollouts to serve: open ones, and ended ones whose tasks still settle."""
+        if self.only:
+            return [self.only]
+        return [row.id for row in self.parts.store.rollouts(only_open=True)]
+
+    def rescue(self) -> None:
+        """Rescue tasks of dead nodes, at most once a second."""
+        now = self.parts.clock.monotonic()
+        if now - self._rescued >= RESCUE_EVERY_S:
+            self._rescued = now
+            self.parts.store.rescue(grace_us=GRACE_US)
+
+    def step(self) -> bool:
+        """One pass over all rollouts: rescue, decide, claim. Returns whether anything moved."""
+        self.rescue()
+        moved = False
+        for rollout_id in self.ids():
+            rollout = self._decided(rollout_id)
+            if self.node is not None:
+                moved = bool(self.node.claim(rollout)) or moved
+        return moved
+
+    def _decided(self, rollout_id: str) -> Rollout:
+        if not self.decides:
+            return self.parts.store.load(rollout_id)
+        return self.reconciler.reconcile(rollout_id).rollout
+
+    def observe(self) -> bool:
+        """One round of looks. Returns whether any was taken."""
+        looked = False
+        for rollout_id in self.ids():
+            looked = self.observer.observe(self.parts.store.load(rollout_id)) or looked
+        return looked
+
+    # -- the loop ---------------------------------------------------------------------------------
+    def run(self, until: Callable[[], bool], *, on_pass: Callable[[], None] = lambda: None) -> None:
+        """Serve until `until()` is true or `stopping` is set; then drain what this node holds."""
+        if self.node is not None:
+            self.node.start()
+        if self.decides:
+            self._observing = threading.Thread(target=self._observe_loop, name="ringctl-observe", daemon=True)
+            self._observing.start()
+        try:
+            while not self.stopping.is_set() and not until():
+                on_pass()
+                if not self._safe_step():
+                    self._rest()
+        finally:
+            self.stopping.set()
+            if self._observing is not None:
+                self._observing.join(timeout=10)
+            if self.node is not None:
+                self.node.drain()
+
+    def _safe_step(self) -> bool:
+        """A pass that survives a store that does not answer and a race lost: both are tried again."""
+        try:
+            return self.step()
+        except (ExternalError, ConflictError):
+            self.stopping.wait(1.0)
+            return False
+
+    def _observe_loop(self) -> None:
+        while not self.stopping.is_set():
+            try:
+                self.observe()
+            except (ExternalError, ConflictError):
+                self.stopping.wait(1.0)
+            self.stopping.wait(IDLE_S)
+
+    def _rest(self) -> None:
+        """Wait a little, or until a task has ended here."""
+        if self.node is not None:
+            self.node.wake.wait(IDLE_S)
+            self.node.wake.clear()
+        else:
+            self.stopping.wait(IDLE_S)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """What `wait` waits for: the end, or a ring passed; `until_us` is the time-out by the store's clock."""
+
+    rollout: str
+    ring: str = ""
+    until_us: Instant | None = None
+
+
+def reached(parts: Parts, goal: Goal) -> int | None:
+    """The exit code with which waiting ends now, or None to wait on (DESIGN 12.25).
+
+    A hold that only a person can end answers at once; one that ends by itself is waited out.
+    """
+    rollout = parts.store.load(goal.rollout)
+    if rollout.state not in OPEN_ROLLOUT_STATES:
+        return EXIT_OF_STATE[rollout.state]
+    if goal.ring and ring_passed(rollout, goal.ring):
+        return 0
+    codes = [EXIT_OF_HOLD.get(hold.code, 12) for hold in rollout.holds if not hold.ends_itself]
+    for code in PRECEDENCE:
+        if code in codes:
+            return code
+    if goal.until_us is not None and parts.store.now_us() >= goal.until_us:
+        return 124
+    return None
+
+
+def ring_passed(rollout: Rollout, ring: str) -> bool:
+    """Whether every wave of the ring (its reserve apart) has passed under the current revision."""
+    if not rollout.qualified or ring not in rollout.drawn:
+        return False
+    waves = [w for w in rollout.current_waves() if w.ring == ring and w.kind != "reserve"]
+    return all(wave.over for wave in waves)
+
+
+def state_exit(rollout: Rollout) -> int:
+    """The exit code that describes where a rollout stands now (`status`, `tick`)."""
+    if rollout.state not in OPEN_ROLLOUT_STATES:
+        return EXIT_OF_STATE[rollout.state]
+    codes = [EXIT_OF_HOLD.get(hold.code, 0) for hold in rollout.holds]
+    return next((code for code in PRECEDENCE if code in codes), 0)

@@ -1,0 +1,180 @@
+"""A node: one session, a beat, and worker threads that claim tasks and run them.
+
+The session's id is new at every process start. The lease deadline is counted from before each beat was asked for,
+on the node's own monotonic clock; when it passes, everything stops here before anybody else may take over.
+"""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from ringctl.core.errors import ClaimLost, ExternalError, SessionLost
+from ringctl.core.model import Rollout, Session
+from ringctl.core.states import OPEN_ROLLOUT_STATES, Settle, WaveState
+from ringctl.core.timing import SECOND, Span
+from ringctl.engine.copies import Copies
+from ringctl.engine.guard import Guard, Lease
+from ringctl.engine.parts import Parts
+from ringctl.engine.running import TaskRun
+from ringctl.ports.store import Claim
+
+BATCH = 10
+"""Most tasks claimed in one transaction."""
+
+FRESH_S = 1.0
+"""A beat not older than this is news enough between two steps."""
+
+
+@dataclass(slots=True)
+class Node:
+    """Claims and runs tasks with `parallel` threads until it is drained."""
+
+    parts: Parts
+    name: str
+    parallel: int = 8
+    lease_us: Span = 15 * SECOND
+    stop_now: Callable[[], bool] = lambda: False
+    wake: threading.Event = field(default_factory=threading.Event)
+    copies: Copies = field(init=False)
+    session: Session | None = None
+    lease: Lease = field(default_factory=Lease)
+    _guards: dict[int, Guard] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _pool: ThreadPoolExecutor | None = None
+    _beats: threading.Thread | None = None
+    _ended: threading.Event = field(default_factory=threading.Event)
+    _asked: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.copies = Copies(store=self.parts.store, root=self.parts.work_dir)
+
+    # -- life -------------------------------------------------------------------------------------
+    def start(self) -> None:
+        """Open the session and begin to beat."""
+        self._new_session()
+        self._pool = ThreadPoolExecutor(self.parallel, thread_name_prefix="ringctl-work")
+        self._beats = threading.Thread(target=self._beat_loop, name="ringctl-beat", daemon=True)
+        self._beats.start()
+
+    def drain(self) -> None:
+        """Claim nothing more, finish what runs, end the session."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True)
+        self._ended.set()
+        if self._beats is not None:
+            self._beats.join(timeout=5)
+        if self.session is not None and not self.lease.lost.is_set():
+            self.parts.store.close_session(self.session)
+        self.session = None
+
+    @property
+    def busy(self) -> int:
+        """Tasks in hand."""
+        with self._lock:
+            return len(self._guards)
+
+    def _new_session(self) -> None:
+        asked = self.parts.clock.monotonic()
+        self.session = self.parts.store.open_session(self.name, lease_us=self.lease_us)
+        self.lease = Lease(until=asked + self.lease_us / SECOND)
+        self._asked = asked
+
+    # -- the beat ---------------------------------------------------------------------------------
+    def _beat_loop(self) -> None:
+        pause = max(0.05, self.lease_us / SECOND / 3)
+        while not self._ended.wait(min(pause, 5.0)):
+            try:
+                self.beat()
+            except ExternalError:
+                # the store does not answer: the lease runs out by itself, and with it the work
+                continue
+
+    def beat(self) -> None:
+        """Renew the lease; tell every guard what its wave wants. A lost session loses every claim."""
+        session, lease = self.session, self.lease
+        if session is None or lease.lost.is_set():
+            return
+        asked = self.parts.clock.monotonic()
+        try:
+            held = {row.task: row for row in self.parts.store.beat(session)}
+        except SessionLost:
+            lease.lost.set()
+            with self._lock:
+                guards = list(self._guards.values())
+            for guard in guards:
+                guard.lose()
+            return
+        lease.until = max(lease.until, asked + self.lease_us / SECOND)
+        self._asked = asked
+        with self._lock:
+            guards = list(self._guards.values())
+        for guard in guards:
+            row = held.get(guard.claim.task)
+            if row is not None and row.claim == guard.claim.id:
+                guard.tell(row.settle, cancelled=row.cancelled)
+
+    def refresh(self) -> None:
+        """A beat now, unless there was one a moment ago."""
+        if self.parts.clock.monotonic() - self._asked > FRESH_S:
+            try:
+                self.beat()
+            except ExternalError:
+                return
+
+    # -- claims -----------------------------------------------------------------------------------
+    def claim(self, rollout: Rollout) -> int:
+        """Claim what the rollout has to do, as far as threads are free. Returns how many tasks were taken."""
+        if self.lease.lost.is_set():
+            if self.busy:
+                return 0
+            self._new_session()
+        session = self.session
+        free = self.parallel - self.busy
+        if session is None or free <= 0 or self.stop_now():
+            return 0
+        store = self.parts.store
+        try:
+            claims = store.claim_unknown(session, rollout, limit=free)
+            if rollout.state in OPEN_ROLLOUT_STATES:
+                for wave in rollout.waves:
+                    left = free - len(claims)
+                    if left > 0 and wave.state is WaveState.OPEN and wave.settle is Settle.NONE:
+                        claims += store.claim(session, rollout, wave, limit=min(left, BATCH))
+        except SessionLost:
+            self.lease.lost.set()
+            return 0
+        for claim in claims:
+            self._submit(rollout, claim)
+        return len(claims)
+
+    def _submit(self, rollout: Rollout, claim: Claim) -> None:
+        guard = Guard(
+            claim=claim, lease=self.lease, clock=self.parts.clock, store=self.parts.store, stop=self.stop_now
+        )
+        with self._lock:
+            self._guards[claim.task] = guard
+        run = TaskRun(
+            parts=self.parts, copies=self.copies, rollout=rollout, guard=guard, refresh=self.refresh
+        )
+        assert self._pool is not None, "claim() before start()"
+        self._pool.submit(self._work, run).add_done_callback(_raise_bugs)
+
+    def _work(self, run: TaskRun) -> None:
+        try:
+            if self.lease.holds(self.parts.clock.monotonic()):
+                run.run()
+        except ClaimLost:
+            run.guard.lose()
+        finally:
+            with self._lock:
+                if self._guards.get(run.claim.task) is run.guard:
+                    del self._guards[run.claim.task]
+            self.wake.set()
+
+
+def _raise_bugs(future: "Future[None]") -> None:
+    """An exception nobody expected must not die in the pool: say it; the lease rescues the task."""
+    error = future.exception()
+    if error is not None and not isinstance(error, ExternalError):
+        threading.excepthook(threading.ExceptHookArgs((type(error), error, error.__traceback__, None)))

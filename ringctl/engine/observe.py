@@ -1,0 +1,208 @@
+"""Looks: read the metric sources, fold the readings into evidence, let the judges judge, save the look.
+
+A look is saved by compare-and-set on its number, together with the folded state, so that several nodes may
+observe the same wave and evidence is never folded twice. A source that gives no answer is a look too: it is saved as
+inconclusive with its code, and credits no bake time.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ringctl.core.decide import checks_of
+from ringctl.core.digests import canonical
+from ringctl.core.errors import SourceUnavailable, VersionConflict
+from ringctl.core.facts import CheckState
+from ringctl.core.judging import Evidence, Judgement, JudgeState, combine, credit
+from ringctl.core.model import Rollout, Wave
+from ringctl.core.observing import Watch, activity, fold, silent, step_evidence, with_level
+from ringctl.core.policy import Check, Counter, Ratio, StepMeasure
+from ringctl.core.states import OPEN_ROLLOUT_STATES, Verdict, WaveState
+from ringctl.core.timing import Instant
+from ringctl.engine.parts import Parts
+from ringctl.ports.metrics import Reading
+from ringctl.ports.store import LookRecord, Watched
+
+CONTROL_LIMIT = 2_000
+"""Most control accounts read per look."""
+
+WAVES_PER_RING = 4
+"""Waves a ring is expected to have when `false_alarm` is shared out over the rollout (DESIGN 12.10)."""
+
+_PHASES = {WaveState.PLANNED: "before", WaveState.OPEN: "during", WaveState.BAKING: "bake"}
+
+
+@dataclass(slots=True)
+class Observer:
+    """Observes every wave that is open, baking or next to open. One thread uses it."""
+
+    parts: Parts
+    timeout_s: float = 5.0
+    _due: dict[int, Instant] = field(default_factory=dict)
+
+    def observe(self, rollout: Rollout) -> bool:
+        """Take every look of the rollout that is due. Returns whether one was taken."""
+        if rollout.state not in OPEN_ROLLOUT_STATES:
+            return False
+        due = [(wave, checks) for wave, checks in watched_waves(rollout) if self._is_due(wave, checks)]
+        if not due:
+            return False
+        answers = self._read(rollout, [check for _, checks in due for check in checks])
+        for wave, checks in due:
+            self._look(rollout, wave, checks, answers)
+        return True
+
+    def _is_due(self, wave: Wave, checks: tuple[Check, ...]) -> bool:
+        now = self.parts.store.now_us()
+        if now < self._due.get(wave.id, 0):
+            return False
+        self._due[wave.id] = now + min(check.every_us for check in checks)
+        return True
+
+    # -- reading ----------------------------------------------------------------------------------
+    def _read(self, rollout: Rollout, checks: Iterable[Check]) -> dict[str, "Reading | SourceUnavailable"]:
+        """One reading per source, or why there is none."""
+        wanted: dict[str, dict[Counter, None]] = {}
+        for check in checks:
+            if isinstance(check.measure, Ratio):
+                wanted.setdefault(check.source, {}).update(dict.fromkeys((check.measure.y, check.measure.n)))
+        answers: dict[str, Reading | SourceUnavailable] = {}
+        for name, counters in wanted.items():
+            try:
+                reading = self.parts.source(rollout.policy.sources[name]).read(
+                    tuple(counters), self.timeout_s
+                )
+            except SourceUnavailable as error:
+                answers[name] = error
+                continue
+            if reading.partial:
+                answers[name] = SourceUnavailable("the source answered in part", code="RC8006")
+            else:
+                answers[name] = reading
+        return answers
+
+    # -- one look ---------------------------------------------------------------------------------
+    def _look(
+        self,
+        rollout: Rollout,
+        wave: Wave,
+        checks: tuple[Check, ...],
+        answers: Mapping[str, "Reading | SourceUnavailable"],
+    ) -> None:
+        store = self.parts.store
+        now = store.now_us()
+        watched = store.watched(rollout, wave)
+        control = [a for a in store.control(rollout, limit=CONTROL_LIMIT) if a not in watched.accounts]
+        scene = _Scene(
+            parts=self.parts, rollout=rollout, wave=wave, watched=watched, control=tuple(control), now=now
+        )
+        verdicts: list[CheckState] = []
+        states: dict[str, str] = {}
+        samples = 0
+        for check in checks:
+            folded, evidence = scene.fold(check, answers.get(check.source))
+            judges, verdict = scene.judge(check, evidence)
+            states[check.name] = canonical({"fold": folded, "judges": judges})
+            verdicts.append(verdict)
+            if evidence.complete:
+                samples = max(samples, activity(evidence))
+        answered = not any(verdict.error for verdict in verdicts)
+        every = min(check.every_us for check in checks)
+        phase = _PHASES[wave.state]
+        credited = credit(watched.last_us, now, every) if answered else 0
+        record = LookRecord(
+            wave=wave.id,
+            number=watched.number + 1,
+            at_us=now,
+            phase=phase,
+            credit_us=credited,
+            activity=samples if phase == "bake" else 0,
+            answered=answered,
+            verdicts=tuple(verdicts),
+            states=states,
+        )
+        try:
+            store.add_look(record)
+        except VersionConflict:
+            # another node looked at the same moment; its look counts, ours is thrown away whole
+            return
+
+
+def watched_waves(rollout: Rollout) -> Iterator[tuple[Wave, tuple[Check, ...]]]:
+    """Waves to look at: the one that is open or baking, and the next planned one (its baseline)."""
+    planned = False
+    for wave in rollout.current_waves():
+        if wave.state in {WaveState.PASSED, WaveState.FAILED}:
+            continue
+        if wave.state is WaveState.PLANNED:
+            if planned:
+                return
+            planned = True
+        checks = checks_of(rollout, wave)
+        if checks:
+            yield wave, checks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scene:
+    """Everything one wave's look needs."""
+
+    parts: Parts
+    rollout: Rollout
+    wave: Wave
+    watched: Watched
+    control: tuple[str, ...]
+    now: Instant
+
+    def stored(self, check: Check, part: str) -> dict[str, Any]:
+        """The check's folded state as saved with the last look: `fold` or `judges`."""
+        text = self.watched.states.get(check.name)
+        found = json.loads(text)[part] if text else {}
+        assert isinstance(found, dict)
+        return found
+
+    def fold(self, check: Check, answer: "Reading | SourceUnavailable | None") -> tuple[JudgeState, Evidence]:
+        """The check's next fold state and its evidence."""
+        baking = self.wave.state is WaveState.BAKING
+        watch = Watch(
+            touched=self.watched.accounts,
+            control=self.control,
+            all_done=baking,
+            last_done_us=self.watched.last_done_us if baking else None,
+        )
+        previous = self.stored(check, "fold")
+        measure = check.measure
+        if isinstance(measure, StepMeasure):
+            values = self.parts.store.step_measures(self.rollout.id).get(measure.name, {})
+            return {}, step_evidence(values, watch, self.now)
+        if answer is None or isinstance(answer, SourceUnavailable):
+            code = answer.code if answer else "RC8001"
+            reason = answer.message if answer else f"source {check.source} was not read"
+            return silent(previous, watch, self.now, error=code, reason=reason)
+        return fold(check, previous, answer, watch, self.now)
+
+    def judge(self, check: Check, evidence: Evidence) -> tuple[dict[str, JudgeState], CheckState]:
+        """The judges' next states and the check's verdict."""
+        policy = self.rollout.policy
+        level = with_level(check, parts=WAVES_PER_RING * len(policy.rings) * len(policy.checks))
+        before = self.stored(check, "judges")
+        after: dict[str, JudgeState] = {}
+        judgements: list[Judgement] = []
+        for name, judge in sorted(self.parts.judges.items()):
+            if judge.applies(check):
+                after[name], judgement = judge.look(level, before.get(name, {}), evidence)
+                judgements.append(judgement)
+        total = combine(judgements)
+        numbers = dict(total.numbers)
+        if total.worst:
+            numbers["worst"] = list(total.worst)
+        return after, CheckState(
+            check=check.name,
+            verdict=total.verdict,
+            reason=evidence.reason if evidence.error else total.reason,
+            at_us=self.now,
+            error=evidence.error,
+            failed=total.verdict is Verdict.FAIL,
+            numbers=numbers,
+        )

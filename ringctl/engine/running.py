@@ -1,0 +1,275 @@
+"""Running one claimed task: its steps in order, each an intent, a run and a result under the claim.
+
+The rules (DESIGN 7, 12.8, 12.9, 12.19): nothing is sent before its intent is stored; an unknown outcome is never
+run again blindly; a task is never parked inside a red stretch: it is closed there, or runs on to its end.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from ringctl.core.bundle import Bundle, StepSpec
+from ringctl.core.digests import digest
+from ringctl.core.model import Rollout
+from ringctl.core.states import EffectState, Settle, TaskState
+from ringctl.core.timing import SECOND
+from ringctl.engine.copies import Copies
+from ringctl.engine.guard import Guard
+from ringctl.engine.parts import Parts
+from ringctl.ports.executor import Order, Outcome, Probed, Ran
+from ringctl.ports.store import Claim, Effect
+
+UNREACHABLE_ATTEMPTS = 5
+"""Claims of a task that found its target unreachable, before the task counts as failed."""
+KILL_GRACE_US = 5 * SECOND
+CLOSE_STEP = "close_window"
+
+
+class Next(Enum):
+    """What the runner does after a step."""
+
+    ON = "on"
+    END = "end"
+
+
+@dataclass(slots=True)
+class TaskRun:
+    """One task in the hands of one worker thread. `refresh` asks the store what the wave wants now."""
+
+    parts: Parts
+    copies: Copies
+    rollout: Rollout
+    guard: Guard
+    refresh: Callable[[], None]
+
+    @property
+    def claim(self) -> Claim:
+        """The claim everything is written under."""
+        return self.guard.claim
+
+    def run(self) -> None:
+        """Run the task as far as it may go, and end the claim. Raises ClaimLost when somebody else holds it."""
+        bundle = self._bundle()
+        done = {effect.step for effect in self.claim.effects if effect.state is EffectState.DONE}
+        if self.claim.resolving and not self._resolve(bundle, done):
+            return
+        start = bundle.index(self.claim.start_at) if self.claim.start_at else 0
+        for position, spec in enumerate(bundle.steps):
+            if position < start or spec.id in done:
+                continue
+            begun = bool(self.claim.effects or done or start)
+            if self._parked(bundle, position, begun=begun) or self._step(bundle, spec) is Next.END:
+                return
+            done.add(spec.id)
+        self.parts.store.finish(self.claim, TaskState.DONE, lines=self.guard.take_lines())
+
+    # -- between steps ----------------------------------------------------------------------------
+    def _parked(self, bundle: Bundle, position: int, *, begun: bool) -> bool:
+        """Whether the task ends here because its wave settles, or the node stops."""
+        self.refresh()
+        guard = self.guard
+        stopping = guard.stop() or guard.settle is Settle.STOP or guard.cancelled
+        if guard.settle is Settle.NONE and not stopping:
+            return False
+        red = begun and bundle.red_after(position)
+        if stopping and not red:
+            self._give_back(begun=begun)
+            return True
+        if stopping:
+            self._end(TaskState.UNKNOWN, f"stopped before {bundle.steps[position].id}; its window is open")
+            return True
+        if guard.settle is Settle.CLOSE and red:
+            return self._close(bundle)
+        if red:
+            return False
+        self._give_back(begun=begun)
+        return True
+
+    def _give_back(self, *, begun: bool) -> None:
+        """At a green stop: back to pending; half-way under a revision that ends, it waits as unknown."""
+        if begun and self.guard.settle in {Settle.CLOSE, Settle.STOP}:
+            self._end(TaskState.UNKNOWN, "stopped at a green stop; waits for the next revision")
+        else:
+            self._end(TaskState.PENDING, "given back")
+
+    def _close(self, bundle: Bundle) -> bool:
+        """Run the pinned revision's `close_window`; without one the task runs on to its end."""
+        if bundle.close_window is None:
+            return False
+        # a key of its own per claim: closing must happen again after a later run opened the window again
+        spec = replace(bundle.close_window, id=f"{CLOSE_STEP}.{self.claim.fence}")
+        self.guard.log(f"closing the window with {spec.options.get('file', CLOSE_STEP)}")
+        self.guard.begin_step(spec.timeout_us, stop_on_close=False)
+        ran = self._send(bundle, spec)
+        if ran is None:
+            return True
+        if ran.outcome is Outcome.DONE:
+            self._end(TaskState.UNKNOWN, "half done; its window was closed")
+        else:
+            self._end(
+                TaskState.UNKNOWN, f"half done; closing its window: {ran.outcome} {ran.reason}".rstrip()
+            )
+        return True
+
+    # -- one step ---------------------------------------------------------------------------------
+    def _step(self, bundle: Bundle, spec: StepSpec) -> Next:
+        batched = spec.executor == "batched_sql"
+        self.guard.begin_step(spec.timeout_us, stop_on_close=batched and bundle.close_window is not None)
+        ran = self._send(bundle, spec)
+        if ran is None:
+            return Next.END
+        match ran.outcome:
+            case Outcome.DONE:
+                return Next.ON
+            case Outcome.FAILED:
+                self._end(TaskState.FAILED, f"{spec.id}: {ran.reason}")
+            case Outcome.UNREACHABLE:
+                self._unreachable(spec, ran)
+            case Outcome.STOPPED:
+                self._stopped(bundle, spec, ran)
+            case Outcome.UNKNOWN:
+                self._end(TaskState.UNKNOWN, f"{spec.id}: {ran.reason}")
+        return Next.END
+
+    def _send(self, bundle: Bundle, spec: StepSpec) -> Ran | None:
+        """Verify, store the intent, run, store the result. None: nothing was sent, the claim is ended."""
+        changed = self.copies.changed(bundle, spec.files)
+        if changed:
+            self._drifted(bundle, changed)
+            return None
+        order = self.order(bundle, spec)
+        store = self.parts.store
+        store.intent(self.claim, spec.id, spec.digest, order.key, deadline_us=spec.timeout_us + KILL_GRACE_US)
+        ran = self.parts.executor(spec.executor).run(order, self.guard)
+        state = _EFFECT[ran.outcome]
+        outcome = {"outcome": str(ran.outcome), "reason": ran.reason, **ran.numbers}
+        store.result(self.claim, spec.id, state, outcome, lines=self.guard.take_lines())
+        return ran
+
+    def _stopped(self, bundle: Bundle, spec: StepSpec, ran: Ran) -> None:
+        """Stopped between two batches; the ledger knows the place."""
+        self.refresh()
+        closing = self.guard.settle is Settle.CLOSE and not self.guard.stop()
+        if closing and bundle.red_inside(bundle.index(spec.id)) and self._close(bundle):
+            return
+        self._end(TaskState.UNKNOWN, f"{spec.id}: stopped between batches: {ran.reason}".rstrip(": "))
+
+    def _unreachable(self, spec: StepSpec, ran: Ran) -> None:
+        """Nothing was sent: not a failure of the account, until it has been tried often enough."""
+        if self.claim.attempt < UNREACHABLE_ATTEMPTS and self.guard.settle is Settle.NONE:
+            self.guard.sleep(min(2.0**self.claim.attempt, 30.0) / 4)
+            self._end(TaskState.PENDING, f"{spec.id}: unreachable: {ran.reason}")
+        else:
+            self._end(TaskState.FAILED, f"{spec.id}: unreachable: {ran.reason}")
+
+    def _drifted(self, bundle: Bundle, changed: tuple[str, ...]) -> None:
+        """The copy on this host is not the pinned bytes: hold, and write a clean copy for the next run."""
+        where = str(self.copies.directory(bundle.digest))
+        self.parts.store.set_drift(self.claim.rollout, where, changed)
+        self.copies.rewrite(bundle.digest)
+        begun = any(effect.state is EffectState.DONE for effect in self.claim.effects)
+        state = TaskState.UNKNOWN if begun else TaskState.PENDING
+        self._end(state, f"{', '.join(changed)} changed on this node")
+
+    def _end(self, state: TaskState, reason: str) -> None:
+        self.parts.store.finish(self.claim, state, reason, lines=self.guard.take_lines())
+
+    # -- unknown outcomes -------------------------------------------------------------------------
+    def _resolve(self, bundle: Bundle, done: set[str]) -> bool:
+        """Settle every open step by ledger or probe. False: the claim is ended, nobody knows."""
+        store = self.parts.store
+        for effect in self.claim.effects:
+            if effect.state not in {EffectState.INTENT, EffectState.UNKNOWN}:
+                continue
+            spec = self._spec(bundle, effect)
+            if spec is None:
+                continue
+            order = self.order(bundle, spec)
+            found = self.parts.executor(spec.executor).probe(order, self.guard)
+            if found is Probed.UNKNOWN and spec.idempotent:
+                found = Probed.DID_NOT
+                self.guard.log(f"{spec.id}: outcome unknown; it is declared idempotent and runs again")
+            if found is Probed.UNKNOWN:
+                self._end(TaskState.UNKNOWN, f"{effect.step}: nobody knows whether it took effect")
+                return False
+            took = found is Probed.TOOK_EFFECT
+            state = EffectState.DONE if took else EffectState.FAILED
+            store.result(self.claim, effect.step, state, {"outcome": str(found), "resolved": True})
+            if took:
+                done.add(effect.step)
+        return True
+
+    def _spec(self, bundle: Bundle, effect: Effect) -> StepSpec | None:
+        """The step an effect belongs to. A half-run `close_window` is simply run again by the next closing."""
+        if effect.step.startswith(CLOSE_STEP):
+            return None
+        return bundle.step(effect.step)
+
+    # -- orders -----------------------------------------------------------------------------------
+    def _bundle(self) -> Bundle:
+        if self.claim.revision == self.rollout.revision.number:
+            return self.rollout.bundle
+        return self.copies.bundle(self._revision_digest(self.claim.revision))
+
+    def _revision_digest(self, number: int) -> str:
+        return next(rev.digest for rev in self.rollout.revisions if rev.number == number)
+
+    def order(self, bundle: Bundle, spec: StepSpec) -> Order:
+        """Everything the executor needs for one step under this claim."""
+        claim = self.claim
+        key = digest([claim.rollout, claim.account, spec.id, spec.digest]).removeprefix("sha256:")
+        return Order(
+            rollout=claim.rollout,
+            account=claim.account,
+            component=bundle.component,
+            revision=f"r{claim.revision}",
+            step=spec,
+            key=key,
+            claim=claim.id,
+            fence=claim.fence,
+            placeholders=placeholders(self.rollout, claim, key),
+            files=self.copies.directory(bundle.digest),
+            accepts=self._accepts(bundle, spec),
+        )
+
+    def _accepts(self, bundle: Bundle, spec: StepSpec) -> frozenset[str]:
+        """Step digests of earlier revisions that a ledger row may carry: those of the same step id, when
+        `from_step` says that half-done accounts go on at this step or before it."""
+        if not bundle.from_step or spec.id not in {s.id for s in bundle.steps}:
+            return frozenset()
+        first = min(bundle.index(step) for step in bundle.from_step.values())
+        if bundle.index(spec.id) < first:
+            return frozenset()
+        accepted: set[str] = set()
+        for revision in self.rollout.revisions:
+            if revision.number < self.claim.revision:
+                earlier = self.copies.bundle(revision.digest)
+                accepted.update(s.digest for s in earlier.steps if s.id == spec.id)
+        return frozenset(accepted - {spec.digest})
+
+
+_EFFECT: Mapping[Outcome, EffectState] = {
+    Outcome.DONE: EffectState.DONE,
+    Outcome.FAILED: EffectState.FAILED,
+    Outcome.UNREACHABLE: EffectState.FAILED,
+    Outcome.STOPPED: EffectState.UNKNOWN,
+    Outcome.UNKNOWN: EffectState.UNKNOWN,
+}
+
+
+def placeholders(rollout: Rollout, claim: Claim, key: str) -> dict[str, str]:
+    """The closed set of DESIGN 11 with this task's values."""
+    inventory = rollout.policy.inventory
+    values = {
+        "account.id": claim.account,
+        "account.size": f"{claim.size:g}",
+        "rollout.id": claim.rollout,
+        "revision": f"r{claim.revision}",
+        "task.key": key,
+        "task.token": str(claim.fence),
+    }
+    for name in inventory.traits:
+        values[f"account.traits.{name}"] = claim.columns.get(name, "")
+    for name in inventory.target:
+        values[f"account.target.{name}"] = claim.columns.get(name, "")
+    return values

@@ -1,0 +1,1 @@
+"""Judges, one file each: pure folds from evidence to verdicts, registered by entry point."""

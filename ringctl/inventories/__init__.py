@@ -1,0 +1,1 @@
+"""Inventories: where accounts come from. One file a kind, named by an entry point."""

@@ -1,0 +1,253 @@
+"""Gates: what is measured, with what it is compared, and whether it could fail at all."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ringctl.core.policy import Check, Counter, FailIf, Measure, Ratio, StepMeasure
+from ringctl.core.timing import DAY, MILLISECOND, SECOND, Span
+from ringctl.settings import units
+from ringctl.settings.keys import Keys
+from ringctl.settings.nodes import Node
+from ringctl.settings.policy_fields import CounterFields, FailIfFields, GateFields, ValueFields
+from ringctl.settings.report import (
+    CANNOT_FAIL,
+    CONTRADICTION,
+    MISSING_KEY,
+    OUT_OF_RANGE,
+    UNKNOWN_NAME,
+    WRONG_TYPE,
+    Mistake,
+    Report,
+)
+
+STEPS = "steps"
+STEP_MEASURES = ("duration", "failures", "retries")
+COMPARES = ("canary-vs-control", "before-vs-after", "threshold")
+
+# what is measured -> comparison -> the limits that it can judge
+LIMITS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "counts": {
+        "canary-vs-control": ("increase",),
+        "before-vs-after": ("increase",),
+        "threshold": ("above",),
+    },
+    "value": {
+        "before-vs-after": ("becomes_empty", "shift"),
+        "threshold": ("above",),
+    },
+    STEPS: {"threshold": ("above", "p95")},
+}
+USUAL = {"counts": "canary-vs-control", "value": "before-vs-after", STEPS: "threshold"}
+
+_NO_COUNTER = Counter(name="")
+_every = units.within(units.duration, 100 * MILLISECOND, DAY, "100ms to 1d")
+_false_alarm = units.within(units.share, 0.000001, 0.5, "0.0001% to 50%")
+_some = units.within(units.count, 1, units.MOST, "at least 1")
+_rise = units.within(units.share, 0.000001, 1000.0, "more than 0%")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateDefaults:
+    """What a gate takes over when it does not say otherwise."""
+
+    every_us: Span
+    false_alarm: float
+
+
+def read_defaults(keys: Keys) -> GateDefaults:
+    """The gates' part of `defaults`."""
+    return GateDefaults(
+        every_us=keys.read("every", _every, 60 * SECOND),
+        false_alarm=keys.read("false_alarm", _false_alarm, 0.01),
+    )
+
+
+def read_gate(
+    name: str, node: Node, report: Report, sources: frozenset[str], defaults: GateDefaults
+) -> Check:
+    """One gate of the policy."""
+    keys = Keys(node, GateFields, report, f"gates.{name}")
+    source = keys.read("source", units.text, "")
+    if keys.sound("source") and source != STEPS and source not in sources:
+        message = f"there is no source `{source}`"
+        report.unknown(UNKNOWN_NAME, keys.place("source"), message, sources | {STEPS})
+        keys.spoil("source")
+    kind, measure = _measure(keys, source)
+    compare = keys.read("compare", units.one_of(*COMPARES), USUAL[kind])
+    without = keys.read("without_control", units.one_of("before-vs-after", "threshold"), "")
+    fail_if, given = _fail_if(keys, kind, measure)
+    if keys.sound("compare", "source", "value", "bad", "all", "without_control"):
+        _check_limits(keys, kind, compare, without, given)
+    every = keys.read("every", _every, defaults.every_us)
+    return Check(
+        name=name,
+        source=source,
+        measure=measure,
+        compare=compare,
+        fail_if=fail_if,
+        min_samples=keys.read("min_samples", _some, 1 if kind == STEPS else 200),
+        every_us=every,
+        baseline_us=keys.read(
+            "baseline", units.within(units.duration, every, 30 * DAY, "`every` to 30d"), 10 * every
+        ),
+        false_alarm=keys.read("false_alarm", _false_alarm, defaults.false_alarm),
+        without_control=without,
+        silence=keys.read("silence", units.one_of("hold", "fail"), "hold"),
+        line=node.line,
+    )
+
+
+def _measure(keys: Keys, source: str) -> tuple[str, Measure]:
+    """What kind of thing is measured, and the measure."""
+    if source == STEPS:
+        _no_counters(keys, "the source `steps` has no counters")
+        if not keys.has("value"):
+            return STEPS, _missing_measure(keys, "`value: duration`, `failures` or `retries`")
+        measure = keys.read("value", units.one_of(*STEP_MEASURES), "duration")
+        return STEPS, StepMeasure(name=measure)
+    if keys.has("value"):
+        _no_counters(keys, "either `value`, or `bad` and `all`")
+        return "value", _value(keys)
+    if not keys.has("bad") and not keys.has("all"):
+        return "counts", _missing_measure(keys, "`bad` and `all`, or `value: {ratio: [...]}`")
+    counters = []
+    for key in ("bad", "all"):
+        if not keys.has(key):
+            message = f"`{key}` is missing in {keys.where}: a ratio of counts needs `bad` and `all`"
+            keys.report.add(MISSING_KEY, keys.node, message, known=(key,))
+            keys.spoil(key)
+            counters.append(_NO_COUNTER)
+        else:
+            counters.append(_counter(keys.place(key), keys.report, keys.path(key)))
+    return "counts", Ratio(y=counters[0], n=counters[1], of_counts=True)
+
+
+def _no_counters(keys: Keys, message: str) -> None:
+    for key in ("bad", "all"):
+        if keys.has(key):
+            place = keys.node.entries[key].key
+            keys.report.add(CONTRADICTION, place, f"`{keys.path(key)}`: {message}")
+            keys.spoil(key)
+
+
+def _missing_measure(keys: Keys, wanted: str) -> Measure:
+    if keys.whole:
+        message = f"{keys.where} does not say what it measures"
+        keys.report.add(MISSING_KEY, keys.node, message, hint=wanted)
+    keys.spoil("value")
+    return StepMeasure(name="duration")
+
+
+def _value(keys: Keys) -> Measure:
+    node = keys.place("value")
+    if isinstance(node.value, str):
+        known = ("ratio",)
+        if node.value in STEP_MEASURES:
+            message = f"`{keys.path('value')}`: `{node.value}` is measured by the source `steps`"
+            keys.report.add(CONTRADICTION, node, message, hint="source: steps")
+        else:
+            message = f"`{keys.path('value')}` must be a mapping"
+            keys.report.add(WRONG_TYPE, node, message, known=known, hint=ValueFields.HINT)
+        keys.spoil("value")
+        return StepMeasure(name="duration")
+    below = Keys(node, ValueFields, keys.report, keys.path("value"))
+    items = below.items("ratio")
+    if below.sound("ratio") and len(items) != 2:
+        message = f"`{below.path('ratio')}` must name two counters, here are {len(items)}"
+        keys.report.add(OUT_OF_RANGE, below.place("ratio"), message, hint=ValueFields.HINT)
+    counters = [
+        _counter(item, keys.report, f"{below.path('ratio')}[{place}]") for place, item in enumerate(items)
+    ]
+    while len(counters) < 2:
+        counters.append(_NO_COUNTER)
+    return Ratio(y=counters[0], n=counters[1], of_counts=False)
+
+
+def _counter(node: Node, report: Report, where: str) -> Counter:
+    keys = Keys(node, CounterFields, report, where)
+    account = keys.read("account", units.label, "account")
+    match: dict[str, str] = {}
+    for label, entry in keys.mapping("match"):
+        keys.parse("match", entry.key, units.label, "")
+        if label == account:
+            message = f"`{keys.path('match')}`: `{label}` is the label of the account"
+            report.add(CONTRADICTION, entry.key, message)
+        match[label] = keys.parse("match", entry.node, _expression, "")
+    return Counter(name=keys.read("counter", units.metric, ""), account=account, match=match)
+
+
+def _expression(node: Node) -> str:
+    pattern = units.text(node)
+    if len(pattern) > 500:
+        raise Mistake(OUT_OF_RANGE, "a regular expression of over 500 characters")
+    try:
+        re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise Mistake(OUT_OF_RANGE, f"not a regular expression: {error}") from None
+    return pattern
+
+
+def _fail_if(keys: Keys, kind: str, measure: Measure) -> tuple[FailIf, tuple[str, ...]]:
+    """The limits, and the keys of those that are given."""
+    node = keys.get("fail_if")
+    if node is None:
+        return FailIf(), ()
+    below = Keys(node, FailIfFields, keys.report, keys.path("fail_if"))
+    seconds = isinstance(measure, StepMeasure) and measure.name == "duration"
+    ceiling = _seconds if seconds else units.number
+    fail_if = FailIf(
+        increase=below.read("increase", _rise, None),
+        above=below.read("above", units.share if kind == "counts" else ceiling, None),
+        p95=below.read("p95", ceiling, None),
+        becomes_empty=below.read("becomes_empty", units.flag, fallback=False),
+        shift=below.read("shift", _rise, None),
+    )
+    given = tuple(key for key in below.node.entries if key in {"increase", "above", "p95", "shift"})
+    if fail_if.becomes_empty:
+        given += ("becomes_empty",)
+    sound = below.sound("increase", "above", "p95", "becomes_empty", "shift")
+    if sound and not given and not any(key not in FailIfFields.__slots__ for key in node.entries):
+        message = f"{keys.where} cannot fail: `fail_if` names no limit"
+        keys.report.add(CANNOT_FAIL, node, message, known=sorted(FailIfFields.__slots__))
+    if sound and kind == "counts" and fail_if.above is not None and fail_if.above >= 1:
+        message = f"{keys.where} cannot fail: a ratio of counts never exceeds 100%"
+        keys.report.add(CANNOT_FAIL, below.place("above"), message, hint="such as 5%")
+    if sound and fail_if.shift is not None and fail_if.shift >= 1:
+        message = f"{keys.where} cannot fail on a loss: nothing falls by more than 100%"
+        keys.report.add(CANNOT_FAIL, below.place("shift"), message, hint="such as 50%")
+    if not below.whole or not sound:
+        keys.spoil("fail_if")
+    return fail_if, given
+
+
+def _seconds(node: Node) -> float:
+    return units.duration(node) / SECOND
+
+
+def _check_limits(keys: Keys, kind: str, compare: str, without: str, given: tuple[str, ...]) -> None:
+    """Refuse limits that the comparison cannot judge, saying which it could."""
+    said = {"counts": "a ratio of counts", "value": "a value", STEPS: "the source `steps`"}[kind]
+    possible = LIMITS[kind]
+    if compare not in possible:
+        message = f"{keys.where}: {said} cannot be compared by `{compare}`"
+        keys.report.add(CONTRADICTION, keys.place("compare"), message, known=tuple(possible))
+        return
+    useful = set(possible[compare])
+    if compare != "threshold" and without == "threshold":
+        useful.add("above")
+        if "above" not in given:
+            message = f"{keys.where} cannot fail without control: there is no `fail_if.above`"
+            place = keys.place("without_control")
+            keys.report.add(CANNOT_FAIL, place, message, hint="add fail_if: {above: ...}")
+    fail_if = keys.place("fail_if")
+    for key in given:
+        if key not in useful:
+            entry = fail_if.entries[key]
+            other = [name for name, limits in possible.items() if key in limits]
+            hint = f"compare: {other[0]}" if other else ""
+            message = f"{keys.where}: `{compare}` of {said} cannot judge `{key}`"
+            keys.report.add(CONTRADICTION, entry.key, message, known=sorted(useful), hint=hint)
+    if keys.sound("fail_if") and given and set(given) == {"above"} and compare != "threshold":
+        message = f"{keys.where} cannot fail by `{compare}`: only `above` is given"
+        keys.report.add(CANNOT_FAIL, fail_if, message, known=possible[compare])

@@ -1,0 +1,71 @@
+"""Counters that move in the transaction that moves the rows: per wave and task state, per ring and revision.
+
+Each session adds to rows of its own ('' for what is not a node's), and readers sum the few rows: so no two
+nodes wait for one hot row, and no reader counts tasks.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Final
+
+from ringctl.core.states import TaskState
+from ringctl.stores.database import Transaction
+
+STATES = tuple(TaskState)
+OPEN_MEMBERS = 0
+"""In `ring_count` this stands for a revision and counts all members that are neither done nor skipped."""
+
+
+RESOLVE_TRIES: Final = 3
+"""How often a resolution is begun whose holder dies; one that ends as unknown is not begun again."""
+
+
+@dataclass(slots=True)
+class Moves:
+    """Task moves of one transaction, summed before they are written."""
+
+    rollout: int
+    session: str = ""
+    tasks: Counter[tuple[int, str]] = field(default_factory=Counter)
+    members: Counter[tuple[int, int, int]] = field(default_factory=Counter)
+
+    def task(self, wave: int | None, before: str | None, after: str | None, count: int = 1) -> None:
+        """`count` tasks of a wave went from one state to another (None: came in, went out)."""
+        if wave is None:
+            return
+        if before is not None:
+            self.tasks[wave, before] -= count
+        if after is not None:
+            self.tasks[wave, after] += count
+
+    def member(self, ring: int, reserve: int, revision: int, count: int) -> None:
+        """Open members of a ring drawn under a revision (`OPEN_MEMBERS`: all of them) became more or fewer."""
+        self.members[ring, reserve, revision] += count
+
+    def close(self, ring: int, reserve: int, drawn: int) -> None:
+        """A member has nothing more to do."""
+        self.member(ring, reserve, OPEN_MEMBERS, -1)
+        if drawn:
+            self.member(ring, reserve, drawn, -1)
+
+    def write(self, tx: Transaction) -> None:
+        """Add the sums to the session's rows."""
+        for wave in sorted({wave for (wave, _), count in self.tasks.items() if count}):
+            tx.run(
+                "add_progress",
+                rollout=self.rollout,
+                wave=wave,
+                session=self.session,
+                **{str(state): self.tasks[wave, state] for state in STATES},
+            )
+        for (ring, reserve, revision), count in sorted(self.members.items()):
+            if count:
+                tx.run(
+                    "add_ring_count",
+                    rollout=self.rollout,
+                    ring=ring,
+                    reserve=reserve,
+                    revision=revision,
+                    session=self.session,
+                    members=count,
+                )

@@ -1,0 +1,292 @@
+"""Rollouts: created, loaded, moved by compare-and-set."""
+
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+
+from ringctl.core.decisions import AddWave, Step
+from ringctl.core.digests import GENESIS, canonical, sha256_hex
+from ringctl.core.errors import BugError, ConflictError, NotFound, VersionConflict
+from ringctl.core.model import Member, Rollout
+from ringctl.core.states import RolloutState, Settle, TaskState, WaveState
+from ringctl.ports.store import NewRollout, Summary
+from ringctl.stores import rows
+from ringctl.stores.counting import OPEN_MEMBERS, Moves
+from ringctl.stores.database import Transaction, Value
+from ringctl.stores.decisions import Carrying, end_tasks
+from ringctl.stores.journal import Journal, rollout_key
+from ringctl.stores.part import Part
+
+_CHUNK = 2000
+
+
+class Rollouts(Part):
+    """The store's methods about rollouts and bundles."""
+
+    # -- bundles by content ------------------------------------------------------------------------
+    def put_bundle(self, digest: str, manifest: str, files: Mapping[str, bytes]) -> None:
+        """See `Store.put_bundle`."""
+        with self.database.write() as tx:
+            if tx.one("has_bundle", digest=digest):
+                return
+            tx.run("add_bundle", digest=digest, manifest=manifest)
+            for path, content in files.items():
+                blob = sha256_hex(content)
+                tx.run("add_blob", digest=blob, content=content)
+                tx.run("add_bundle_file", bundle=digest, path=path, blob=blob)
+
+    def bundle_manifest(self, digest: str) -> str:
+        """See `Store.bundle_manifest`."""
+        with self.database.read() as tx:
+            row = tx.one("bundle_manifest", digest=digest)
+        if row is None:
+            raise NotFound(f"the store has no bundle {digest}")
+        return str(row[0])
+
+    def bundle_files(self, digest: str) -> Mapping[str, bytes]:
+        """See `Store.bundle_files`."""
+        with self.database.read() as tx:
+            if tx.one("has_bundle", digest=digest) is None:
+                raise NotFound(f"the store has no bundle {digest}")
+            return {path: bytes(content) for path, content in tx.rows("bundle_files", digest=digest)}
+
+    # -- creating ----------------------------------------------------------------------------------
+    def next_wave_ids(self, count: int) -> int:
+        """See `Store.next_wave_ids`."""
+        with self.database.write() as tx:
+            return count_up(tx, "wave", count) - count + 1
+
+    def create_rollout(self, new: NewRollout) -> None:
+        """See `Store.create_rollout`."""
+        rollout = new.rollout
+        with self.database.write() as tx:
+            now = tx.now_us()
+            if tx.one("rollout_key", id=rollout.id):
+                raise ConflictError(f"there is a rollout {rollout.id} already")
+            head = tx.one(
+                "add_rollout",
+                id=rollout.id,
+                version=rollout.version,
+                seed=rollout.seed,
+                fleet_digest=rollout.fleet_digest,
+                created_us=rollout.created_us,
+                actor=rollout.actor,
+                origin=rollout.origin,
+                origin_host=rollout.origin_host,
+                journal_hash=GENESIS,
+                **_without(rows.rollout_in(rollout), "wake_at_us"),
+            )
+            assert head is not None
+            key = int(head[0])
+            _save_revisions(tx, key, rollout)
+            for position, ring in enumerate(rollout.policy.rings):
+                tx.run("add_ring", rollout=key, position=position, name=ring.name)
+            for wave in rollout.waves:
+                tx.run("save_wave", rollout=key, **rows.wave_in(rollout, wave))
+            _add_members(tx, key, new)
+            journal = Journal(tx=tx, key=key, rollout=rollout.id, at_us=now, actor=new.actor)
+            journal.add("created", new.payload)
+
+    # -- reading -----------------------------------------------------------------------------------
+    def rollouts(self, *, only_open: bool = False) -> tuple[Summary, ...]:
+        """See `Store.rollouts`."""
+        with self.database.read() as tx:
+            found = tx.rows("open_rollouts" if only_open else "all_rollouts")
+        return tuple(
+            Summary(
+                id=ident,
+                release=release,
+                component=component,
+                state=state,
+                version=version,
+                created_us=created,
+                wake_at_us=wake,
+            )
+            for ident, release, component, state, version, created, wake in found
+        )
+
+    def load(self, rollout_id: str) -> Rollout:
+        """See `Store.load`."""
+        with self.database.read() as tx:
+            row = tx.one("rollout_row", id=rollout_id)
+            if row is None:
+                raise NotFound(f"there is no rollout {rollout_id}")
+            revisions = tx.rows("revisions_of", rollout=row[0])
+            waves = tx.rows("waves_of", rollout=row[0])
+        (_, ident, release, component, state, version, policy, holds, drawn, seed, plan_digest, fleet_digest,
+         accounts, created, ended, actor, origin, origin_host) = row  # fmt: skip
+        return Rollout(
+            id=ident,
+            release=release,
+            component=component,
+            state=RolloutState(state),
+            version=version,
+            policy=self._policy(policy),
+            bundle=self._bundle(revisions[-1][10]),
+            revisions=tuple(rows.revision_out(revision) for revision in revisions),
+            waves=tuple(rows.wave_out(wave) for wave in waves),
+            holds=rows.holds_out(holds),
+            drawn=tuple(rows.list_out(drawn)),
+            seed=seed,
+            plan_digest=plan_digest,
+            fleet_digest=fleet_digest,
+            accounts=accounts,
+            created_us=created,
+            ended_us=ended,
+            actor=actor,
+            origin=origin,
+            origin_host=origin_host,
+        )
+
+    # -- moving ------------------------------------------------------------------------------------
+    def apply(self, step: Step, *, expected: int, actor: str) -> Rollout:
+        """See `Store.apply`."""
+        rollout = step.rollout
+        with self.database.write() as tx:
+            now = tx.now_us()
+            key = rollout_key(tx, rollout.id)
+            saved = rows.rollout_in(rollout, wake_at_us=step.wake_at_us)
+            if tx.run("save_rollout", key=key, expected=expected, **saved) != 1:
+                raise VersionConflict(f"{rollout.id} is no longer at version {expected}")
+            rollout = _with_drawn(replace(rollout, version=expected + 1), step)
+            if _save_revisions(tx, key, rollout):
+                tx.run("clear_drift", rollout=key)
+            _save_waves(tx, key, rollout)
+            journal = Journal(tx=tx, key=key, rollout=rollout.id, at_us=now, actor=actor)
+            moves = Moves(rollout=key)
+            carrying = Carrying(tx=tx, key=key, rollout=rollout, now_us=now, moves=moves)
+            for decision in step.decisions:
+                carrying.carry_out(decision)
+                journal.add(decision.kind, decision.payload)
+            if not saved["is_open"]:
+                end_tasks(tx, key, moves, now)
+            moves.write(tx)
+        return rollout
+
+    def record(self, rollout_id: str, kind: str, payload: Mapping[str, object], *, actor: str) -> None:
+        """See `Store.record`."""
+        with self.database.write() as tx:
+            key = rollout_key(tx, rollout_id)
+            journal = Journal(tx=tx, key=key, rollout=rollout_id, at_us=tx.now_us(), actor=actor)
+            journal.add(kind, payload)
+
+
+def count_up(tx: Transaction, name: str, count: int) -> int:
+    """Take `count` numbers from a counter; the last of them is returned."""
+    row = tx.one("count_up", name=name, count=count)
+    assert row is not None
+    return int(row[0])
+
+
+def _without(columns: dict[str, Value], name: str) -> dict[str, Value]:
+    return {key: value for key, value in columns.items() if key != name}
+
+
+def _with_drawn(rollout: Rollout, step: Step) -> Rollout:
+    """The rollout with the waves that its decisions draw, where they are not part of it yet."""
+    known = {wave.id for wave in rollout.waves}
+    drawn = (decision.wave for decision in step.decisions if isinstance(decision, AddWave))
+    new = [wave for wave in drawn if wave.id not in known]
+    if not new:
+        return rollout
+    waves = sorted((*rollout.waves, *new), key=lambda wave: wave.id)
+    return replace(rollout, waves=tuple(waves))
+
+
+def _save_revisions(tx: Transaction, key: int, rollout: Rollout) -> bool:
+    """Save all revisions; whether there is a new one. Only the newest one's bundle is at hand, so after the
+    first time at most one may be new."""
+    row = tx.one("count_revisions", rollout=key)
+    assert row is not None
+    before = int(row[0])
+    if before and len(rollout.revisions) not in {before, before + 1}:
+        raise BugError(f"{rollout.id} has {len(rollout.revisions)} revisions after {before}")
+    for revision in rollout.revisions:
+        # a rollout that continues another one's history (DESIGN 12.1) has the earlier bundles by digest only
+        current = revision is rollout.revision
+        document = canonical(rollout.bundle.document) if current else ""
+        steps = canonical([spec.id for spec in rollout.bundle.steps] if current else [])
+        tx.run("save_revision", rollout=key, document=document, steps=steps, **rows.revision_in(revision))
+    return len(rollout.revisions) > before
+
+
+def _save_waves(tx: Transaction, key: int, rollout: Rollout) -> None:
+    """Save the waves that changed: O(waves) to compare, a write only where something moved."""
+    stored = {row[0]: row for row in tx.rows("waves_of", rollout=key)}
+    for wave in rollout.waves:
+        new = rows.wave_in(rollout, wave)
+        before = stored.pop(wave.id, None)
+        if before is not None and tuple(new.values()) == tuple(before):
+            continue
+        tx.run("save_wave", rollout=key, **new)
+        reopened = {WaveState.BAKING, WaveState.FAILED}
+        if before is not None and wave.state is WaveState.OPEN and before[5] in reopened:
+            tx.run("reset_bake", wave=wave.id)
+        if wave.settle is Settle.STOP:
+            tx.run("cancel_running_of_wave", wave=wave.id)
+    if stored:
+        raise BugError(f"{rollout.id} lost its waves {sorted(stored)}")
+
+
+def _add_members(tx: Transaction, key: int, new: NewRollout) -> None:
+    """Stream members and their first tasks in (of r1; of the newest revision where a history is carried over);
+    count them by wave and ring on the way."""
+    revision = new.rollout.revision.number
+    positions = {ring.name: position for position, ring in enumerate(new.rollout.policy.rings)}
+    member_id = count_up(tx, "member", 0)
+    task_id = count_up(tx, "task", 0)
+    first = member_id
+    moves = Moves(rollout=key)
+    placed: Counter[int] = Counter()
+    for chunk in _chunks(new.members):
+        members: list[dict[str, Value]] = []
+        tasks: list[dict[str, Value]] = []
+        for member in chunk:
+            member_id += 1
+            task_id += 1
+            wave = new.placed.get(member.account)
+            ring = positions[member.ring]
+            members.append(
+                _member_in(key, member_id, ring, member, drawn=revision if wave is not None else 0)
+            )
+            tasks.append({"id": task_id, "rollout": key, "member": member_id, "revision": revision, "wave": wave,
+                          "rank": rows.rank_in(member.rank), "start_at": ""})  # fmt: skip
+            moves.member(ring, int(member.reserve), OPEN_MEMBERS, 1)
+            if wave is not None:
+                placed[wave] += 1
+                moves.member(ring, int(member.reserve), revision, 1)
+        tx.many("add_member", members)
+        tx.many("add_task", tasks)
+    count_up(tx, "member", member_id - first)
+    count_up(tx, "task", member_id - first)
+    expected = {wave.id: wave.accounts for wave in new.rollout.waves if wave.accounts}
+    if dict(placed) != expected:
+        raise BugError(f"{new.rollout.id}: waves have {expected} accounts, {dict(placed)} were placed")
+    if member_id - first != new.rollout.accounts:
+        raise BugError(f"{new.rollout.id}: {new.rollout.accounts} accounts, {member_id - first} members")
+    for wave_id, count in placed.items():
+        moves.task(wave_id, None, TaskState.WAITING, count)
+    moves.write(tx)
+
+
+def _member_in(key: int, ident: int, ring: int, member: Member, *, drawn: int) -> dict[str, Value]:
+    return {
+        "id": ident,
+        "rollout": key,
+        "account": member.account,
+        "ring": ring,
+        "size": member.size,
+        "decade": member.decade,
+        "reserve": int(member.reserve),
+        "rank": rows.rank_in(member.rank),
+        "traits": rows.pairs_in(member.traits),
+        "columns": rows.pairs_in(member.columns),
+        "drawn": drawn,
+    }
+
+
+def _chunks(members: Iterable[Member]) -> Iterator[list[Member]]:
+    stream = iter(members)
+    while chunk := list(itertools.islice(stream, _CHUNK)):
+        yield chunk

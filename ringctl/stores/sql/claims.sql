@@ -1,0 +1,179 @@
+Sessions, claims, effects. Every write of a holder names `state = 'running' and claim = :claim`: a column that
+each statement needs, not a lock that a change can leave out.
+
+-- name: add_session
+insert into node_session (id, node, started_us, lease_until_us) values (:id, :node, :now, :lease_until)
+
+-- name: renew_session
+update node_session set lease_until_us = :lease_until where id = :id and dead = 0
+
+-- name: session_alive
+select 1 from node_session where id = :id and dead = 0
+
+-- name: held_tasks
+select t.id, t.claim, w.settle, t.cancel from task t join wave w on w.id = t.wave
+ where t.holder = :holder and t.state = 'running' order by t.id
+
+-- name: end_session
+update node_session set dead = 1, lease_until_us = :now where id = :id and dead = 0
+
+-- name: recent_sessions
+select s.id, s.node, s.started_us, s.lease_until_us, s.dead,
+       (select count(*) from task t where t.holder = s.id and t.state = 'running')
+  from node_session s where s.dead = 0 or s.lease_until_us > :since order by s.started_us, s.id
+
+-- name: alive_sessions
+select count(*) from node_session where dead = 0 and lease_until_us > :now
+
+-- name: admitting_wave
+-- read inside the claiming transaction: after a hold, pause or amendment has committed no claim can begin
+select rollout, parallel, failures from wave where id = :wave and admitting = 1 and approved = :revision
+
+-- name: wave_in_flight
+select coalesce(sum(running), 0), coalesce(sum(failed + unknown), 0) from progress
+ where rollout = :rollout and wave = :wave
+
+-- name: pending_tasks
+select t.id, t.attempt, t.start_at, t.resolving, m.id, m.account, m.size, m.traits, m.columns
+  from task t join member m on m.id = t.member
+ where t.wave = :wave and t.state = 'pending' order by t.rank limit :limit
+
+-- name: take_task
+update task set state = 'running', claim = :claim, fence = :fence, attempt = attempt + 1, holder = :holder,
+       deadline_us = null, cancel = 0, ended_us = null, reason = ''
+ where id = :id and state = 'pending'
+
+-- name: waves_with_unknown
+select p.wave, w.parallel, w.revision, sum(p.running) from progress p join wave w on w.id = p.wave
+ where p.rollout = :rollout group by p.wave, w.parallel, w.revision having sum(p.unknown) > 0 order by p.wave
+
+-- name: unknown_tasks
+select t.id, t.attempt, t.start_at, 1, m.id, m.account, m.size, m.traits, m.columns
+  from task t join member m on m.id = t.member
+ where t.wave = :wave and t.state = 'unknown' and t.resolve_after_us <= :now and t.resolve_tried < :tries
+   and exists (select 1 from effect e where e.task = t.id and e.state in ('intent', 'unknown'))
+ order by t.resolve_after_us, t.rank limit :limit
+
+-- name: take_unknown
+update task set state = 'running', claim = :claim, fence = :fence, attempt = attempt + 1, holder = :holder,
+       deadline_us = null, cancel = 0, ended_us = null, resolving = 1, resolve_tried = resolve_tried + 1
+ where id = :id and state = 'unknown'
+
+-- name: effects_of_member
+select t.id, e.step, e.digest, e.state, e.idem_key, e.fence, e.began_us, e.ended_us, e.outcome
+  from task t join effect e on e.task = t.id where t.member = :member order by t.revision, e.seq
+
+-- name: begin_step
+update task set deadline_us = :now + :deadline, begun_us = coalesce(begun_us, :now)
+ where id = :task and state = 'running' and claim = :claim and cancel = 0 returning member, begun_us
+
+-- name: touch_member
+update member set touched_us = :now where id = :id and touched_us is null
+
+-- name: add_intent
+-- a step that took effect is never begun again under the same task
+insert into effect (task, seq, step, digest, idem_key, state, fence, claim, first_us, began_us)
+values (:task, (select coalesce(max(seq), 0) + 1 from effect where task = :task), :step, :digest, :key, 'intent',
+        :fence, :claim, :now, :now)
+on conflict (task, step) do update set digest = excluded.digest, idem_key = excluded.idem_key, state = 'intent',
+       fence = excluded.fence, claim = excluded.claim, began_us = excluded.began_us, ended_us = null,
+       tries = effect.tries + 1, outcome = '{}'
+ where effect.state <> 'done'
+
+-- name: end_step
+-- a resolution is over when no other step of the task is open
+update task set deadline_us = null, resolve_tried = case when resolving = 1 and :settled = 1 and not exists (
+         select 1 from effect e where e.task = task.id and e.step <> :step and e.state in ('intent', 'unknown'))
+       then 0 else resolve_tried end,
+       resolving = case when resolving = 1 and :settled = 1 and not exists (
+         select 1 from effect e where e.task = task.id and e.step <> :step and e.state in ('intent', 'unknown'))
+       then 0 else resolving end
+ where id = :task and state = 'running' and claim = :claim
+
+-- name: end_effect
+update effect set state = :state, ended_us = :now, outcome = :outcome where task = :task and step = :step
+
+-- name: task_to_finish
+select t.rollout, t.wave, t.member, t.holder, w.state, r.is_open,
+       exists (select 1 from effect e where e.task = t.id and e.state <> 'failed'),
+       exists (select 1 from effect e where e.task = t.id and e.state in ('intent', 'unknown'))
+  from task t join wave w on w.id = t.wave join rollout r on r.key = t.rollout
+ where t.id = :task
+
+-- name: finish_task
+update task set state = :state, claim = null, holder = null, deadline_us = null, ended_us = :now, reason = :reason,
+       resolve_after_us = :now, resolve_tried = case when resolving = 1 and :state = 'unknown' then 1000 else resolve_tried end,
+       resolving = :resolving
+ where id = :task and state = 'running' and claim = :claim
+
+-- name: close_member
+update member set is_open = 0, proven = :proven where id = :id and is_open = 1 returning ring, reserve, drawn
+
+-- name: add_done_trait
+insert into done_trait (rollout, revision, trait, value) values (:rollout, :revision, :trait, :value)
+on conflict (rollout, revision, trait, value) do nothing
+
+-- name: take_log_numbers
+update task set next_log = next_log + :count where id = :task and state = 'running' and claim = :claim
+returning next_log - :count
+
+-- name: add_log_line
+insert into task_log (task, seq, fence, at_us, line) values (:task, :seq, :fence, :at_us, :line)
+
+-- name: add_late_line
+insert into late_log (task, claim, at_us, line) values (:task, :claim, :at_us, :line)
+
+-- name: kill_sessions
+update node_session set dead = 1 where dead = 0 and lease_until_us < :now
+
+-- name: dead_sessions
+select id, lease_until_us from node_session where dead = 1 and cleared = 0 and lease_until_us <= :before
+ order by lease_until_us limit :limit
+
+-- name: clear_session
+update node_session set cleared = 1 where id = :id
+
+-- name: orphans_of
+select t.id, t.claim, t.holder, s.lease_until_us from task t join node_session s on s.id = t.holder
+ where t.holder = :holder and t.state = 'running' limit :limit
+
+-- name: overdue_tasks
+select t.id, t.claim, t.holder, s.lease_until_us from task t join node_session s on s.id = t.holder
+ where t.state = 'running' and t.deadline_us is not null and t.deadline_us < :now order by t.deadline_us limit :limit
+
+-- name: orphan
+-- re-read in the rescuing transaction; the UPDATE checks once more
+select t.rollout, t.wave, t.revision, m.account, w.state, r.is_open,
+       exists (select 1 from effect e where e.task = t.id and e.state in ('intent', 'unknown')),
+       exists (select 1 from effect e where e.task = t.id and e.state <> 'failed')
+  from task t join wave w on w.id = t.wave join rollout r on r.key = t.rollout join member m on m.id = t.member
+ where t.id = :task
+
+-- name: rescue_task
+update task set state = :state, claim = null, holder = null, deadline_us = null, resolving = 0, reason = :reason,
+       resolve_after_us = :resolve_after, ended_us = case when :state = 'pending' then null else :now end
+ where id = :task and state = 'running' and claim = :claim
+
+-- name: doubt_effects
+update effect set state = 'unknown' where task = :task and state = 'intent'
+
+-- name: task_to_resolve
+select t.id, t.state, t.wave, t.member, t.revision, w.state, r.is_open
+  from member m join task t on t.member = m.id left join wave w on w.id = t.wave join rollout r on r.key = m.rollout
+ where m.rollout = :rollout and m.account = :account order by t.revision desc limit 1
+
+-- name: resolve_task
+update task set state = :state, reason = :reason, resolve_tried = 0,
+       resolving = case when :state = 'pending' and exists (
+         select 1 from effect e where e.task = task.id and e.state in ('intent', 'unknown')) then 1 else 0 end,
+       ended_us = case when :state = 'pending' then null else :now end
+ where id = :task and state = :before
+
+-- name: settle_effects
+update effect set state = :state, ended_us = :now, outcome = :outcome where task = :task and state in ('intent', 'unknown')
+
+-- name: expired_session
+select 1 from node_session where dead = 0 and lease_until_us < :now limit 1
+
+-- name: rollout_id
+select id from rollout where key = :key

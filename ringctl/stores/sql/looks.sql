@@ -1,0 +1,88 @@
+Looks of waves, verdicts, folded judge states, drift, and the aggregates that `decide` sees.
+
+-- name: progress_of_rollout
+select wave, sum(waiting), sum(pending), sum(running), sum(done), sum(failed), sum(unknown), sum(cancelled),
+       sum(skipped)
+  from progress where rollout = :rollout group by wave
+
+-- name: settling_of_wave
+-- unknown tasks that a node may still settle by itself: the ones that `unknown_tasks` would hand out, now or later
+select count(*) from task t where t.wave = :wave and t.state = 'unknown' and t.resolve_tried < :tries
+   and exists (select 1 from effect e where e.task = t.id and e.state in ('intent', 'unknown'))
+
+-- name: credits_of_rollout
+select id, bake_us, baseline_us, activity, last_look_us, last_answer_us from wave where rollout = :rollout
+
+-- name: verdicts_of_rollout
+select wave, check_name, verdict, reason, at_us, error, failed, numbers from latest_verdict where rollout = :rollout
+
+-- name: counts_of_rings
+select c.ring, r.name, c.reserve, c.revision, sum(c.members)
+  from ring_count c join ring r on r.rollout = c.rollout and r.position = c.ring
+ where c.rollout = :rollout and c.revision in (0, :revision) group by c.ring, r.name, c.reserve, c.revision
+
+-- name: drift_of_rollout
+select place, files, at_us from drift where rollout = :rollout order by at_us, place limit 1
+
+-- name: put_drift
+insert into drift (rollout, place, files, at_us) values (:rollout, :place, :files, :now)
+on conflict (rollout, place) do update set files = excluded.files
+
+-- name: end_drift
+-- an empty place stands for all of them
+delete from drift where rollout = :rollout and (place = :place or :place = '')
+
+-- name: count_look
+-- the compare-and-set: the look's number is the wave's looks so far + 1
+update wave set looks = :number, last_look_us = :at_us,
+       last_answer_us = case when :answered = 1 then :at_us else last_answer_us end,
+       bake_us = bake_us + :bake, baseline_us = baseline_us + :baseline, activity = activity + :active
+ where id = :wave and looks = :number - 1 returning rollout
+
+-- name: add_look
+insert into look (wave, number, at_us, phase, credit_us, activity, answered)
+values (:wave, :number, :at_us, :phase, :credit_us, :activity, :answered)
+
+-- name: put_judge
+insert into judge (wave, check_name, state) values (:wave, :check_name, :state)
+on conflict (wave, check_name) do update set state = excluded.state
+
+-- name: add_verdict
+insert into verdict (wave, number, check_name, verdict, reason, at_us, error, failed, numbers)
+values (:wave, :number, :check_name, :verdict, :reason, :at_us, :error, :failed, :numbers)
+
+-- name: put_latest_verdict
+insert into latest_verdict (rollout, wave, check_name, verdict, reason, at_us, error, failed, numbers)
+values (:rollout, :wave, :check_name, :verdict, :reason, :at_us, :error, :failed, :numbers)
+on conflict (rollout, wave, check_name) do update set verdict = excluded.verdict, reason = excluded.reason,
+       at_us = excluded.at_us, error = excluded.error, numbers = excluded.numbers,
+       failed = max(latest_verdict.failed, excluded.failed)
+
+-- name: wave_looks
+select looks, last_look_us from wave where id = :wave
+
+-- name: judges_of_wave
+select check_name, state from judge where wave = :wave
+
+-- name: accounts_of_wave
+select m.account, t.begun_us, case when t.state = 'done' then t.ended_us end
+  from task t join member m on m.id = t.member where t.wave = :wave order by t.rank
+
+-- name: untouched_members
+select account from member where rollout = :rollout and touched_us is null order by rank limit :limit
+
+-- name: verdict_page
+select w.id, w.ring, w.kind, w.revision, v.number, l.phase, v.at_us, v.check_name, v.verdict, v.reason, v.error,
+       v.failed, v.numbers
+  from verdict v join wave w on w.id = v.wave join look l on l.wave = v.wave and l.number = v.number
+ where v.wave = :wave and (v.number, v.check_name) > (:number, :check_name)
+ order by v.number, v.check_name limit :limit
+
+-- name: wave_ids
+select id from wave where rollout = :rollout order by id
+
+-- name: step_measures
+select m.account, sum(case when e.state = 'done' then e.ended_us - e.began_us else 0 end),
+       sum(case when e.state = 'failed' then 1 else 0 end), sum(e.tries - 1)
+  from member m join task t on t.member = m.id join effect e on e.task = t.id
+ where m.rollout = :rollout and m.touched_us is not null group by m.account

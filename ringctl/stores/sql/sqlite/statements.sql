@@ -1,0 +1,27 @@
+SQLite's own: the clock (no `unixepoch('subsec')` before 3.42; to the millisecond) and the transaction's ends.
+
+-- name: now
+select cast(strftime('%s', 'now') as integer) * 1000000 + cast(substr(strftime('%f', 'now'), 4) as integer) * 1000
+
+-- name: begin_write
+begin immediate
+
+-- name: begin_read
+begin deferred
+
+-- name: commit
+commit
+
+-- name: migration_table
+create table if not exists migration (
+  number integer primary key, name text not null, checksum text not null, applied_us integer not null
+) strict
+
+-- name: has_migration_table
+select 1 from sqlite_master where type = 'table' and name = 'migration'
+
+-- name: applied_migrations
+select number, name, checksum from migration order by number
+
+-- name: add_migration
+insert into migration (number, name, checksum, applied_us) values (:number, :name, :checksum, :now)

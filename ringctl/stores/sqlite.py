@@ -1,0 +1,300 @@
+"""The embedded store: one SQLite file, WAL, full durability, one connection per thread.
+
+Every write is `BEGIN IMMEDIATE .. COMMIT`: SQLite has one writer, so a writing transaction is exclusive and
+no statement of it can meet a stale snapshot. The wait for that lock is short and repeated with jitter, so that
+a writer that is paused inside a transaction delays the others by a bounded time and they say what they wait for.
+"""
+
+import os
+import secrets
+import sqlite3
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from ringctl.core.bundle import Bundle
+from ringctl.core.errors import BugError, StoreUnavailable
+from ringctl.core.policy import Policy
+from ringctl.core.timing import Instant
+from ringctl.stores.database import Row, Value
+from ringctl.stores.migrations import (
+    Applied,
+    Migration,
+    known_migrations,
+    missing,
+    needs_migration,
+)
+from ringctl.stores.part import random_id
+from ringctl.stores.sqlite_errors import is_busy, no_file, unavailable
+from ringctl.stores.sqlstore import SqlStore
+from ringctl.stores.statements import Statements
+
+ENGINE = "sqlite"
+_WAIT_MS = 100
+_INHERITED: list[object] = []
+"""Connections that a forked child got from its parent: kept, never used and never closed there."""
+
+
+class _Connection:
+    """One thread's connection. Closed when the thread is gone, at the latest."""
+
+    def __init__(self, path: Path, *, create: bool) -> None:
+        mode = "rwc" if create else "rw"
+        self.raw = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={mode}",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
+            timeout=0,
+        )
+        self.verified = False
+        self.end = weakref.finalize(self, self.raw.close)
+        for pragma in ("synchronous = full", "foreign_keys = on", "temp_store = memory",
+                       "cache_size = -32768", "journal_size_limit = 67108864"):  # fmt: skip
+            self.raw.execute(f"pragma {pragma}")
+
+
+class SQLiteTransaction:
+    """One open transaction on one connection."""
+
+    def __init__(
+        self, raw: sqlite3.Connection, statements: Statements, clock: Callable[[], Instant] | None
+    ) -> None:
+        self._raw = raw
+        self._statements = statements
+        self._clock = clock
+
+    def now_us(self) -> Instant:
+        """The store's clock: this host's, as SQLite reads it, or the one that was handed in."""
+        if self._clock is not None:
+            return self._clock()
+        now: Instant = self._raw.execute(self._statements["now"]).fetchone()[0]
+        return now
+
+    def run(self, statement: str, /, **parameters: Value) -> int:
+        """See `Transaction.run`."""
+        return self._raw.execute(self._statements[statement], parameters).rowcount
+
+    def many(self, statement: str, rows: Iterable[Mapping[str, Value]], /) -> int:
+        """See `Transaction.many`."""
+        return self._raw.executemany(self._statements[statement], rows).rowcount
+
+    def rows(self, statement: str, /, **parameters: Value) -> list[Row]:
+        """See `Transaction.rows`."""
+        return self._raw.execute(self._statements[statement], parameters).fetchall()
+
+    def one(self, statement: str, /, **parameters: Value) -> Row | None:
+        """See `Transaction.one`. All rows are fetched: a statement left half read would stay open."""
+        found = self.rows(statement, **parameters)
+        if len(found) > 1:
+            raise BugError(f"{statement} gave {len(found)} rows, one was expected")
+        return found[0] if found else None
+
+
+class SQLiteDatabase:
+    """The file, its connections and its schema."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Callable[[], Instant] | None = None,
+        jitter: Callable[[], float] | None = None,
+        patience_ms: int = 10_000,
+    ) -> None:
+        self.path = path
+        self.statements = Statements.load(ENGINE)
+        self._clock = clock
+        self._jitter = jitter or secrets.SystemRandom().random
+        self._patience_ms = patience_ms
+        self._known = known_migrations(ENGINE)
+        self._lock = threading.Lock()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._pid = os.getpid()
+        self._local = threading.local()
+        self._open: weakref.WeakSet[_Connection] = weakref.WeakSet()
+
+    # -- connections -------------------------------------------------------------------------------
+    def _connection(self, *, create: bool = False) -> _Connection:
+        """The connection of the calling thread. A connection never crosses a fork: a child opens its own."""
+        if os.getpid() != self._pid:
+            for inherited in self._open:
+                inherited.end.detach()
+                _INHERITED.append(inherited)
+            self._lock = threading.Lock()
+            self._forget()
+        known: _Connection | None = getattr(self._local, "connection", None)
+        if known is not None and known.end.alive:
+            return known
+        if not create and not self.path.exists():
+            raise no_file(self.path)
+        opened = _Connection(self.path, create=create)
+        self._local.connection = opened
+        with self._lock:
+            self._open.add(opened)
+        return opened
+
+    def close(self) -> None:
+        """Close the connections of all threads."""
+        with self._lock:
+            connections = list(self._open)
+        for connection in connections:
+            connection.end()
+
+    # -- transactions ------------------------------------------------------------------------------
+    @contextmanager
+    def write(self) -> Iterator[SQLiteTransaction]:
+        """A transaction that holds the one write lock from its beginning."""
+        with self._transaction("begin_write") as tx:
+            yield tx
+
+    @contextmanager
+    def read(self) -> Iterator[SQLiteTransaction]:
+        """A transaction on one snapshot; inside an open one it is that one."""
+        with self._transaction("begin_read") as tx:
+            yield tx
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[SQLiteTransaction]:
+        try:
+            connection = self._connection()
+            if not connection.verified:
+                self._verify(connection.raw)
+                connection.verified = True
+            raw = connection.raw
+            if raw.in_transaction:
+                if begin == "begin_write":
+                    raise BugError("a writing transaction inside another one")
+                yield SQLiteTransaction(raw, self.statements, self._clock)
+                return
+            self._begin(raw, begin)
+            try:
+                yield SQLiteTransaction(raw, self.statements, self._clock)
+                raw.execute(self.statements["commit"])
+            finally:
+                _end(raw)
+        except sqlite3.Error as error:
+            raise unavailable(error, self.path) from error
+
+    def _begin(self, raw: sqlite3.Connection, begin: str) -> None:
+        """Begin, waiting for the lock in short turns until patience ends."""
+        waited = 0
+        while True:
+            turn = int(_WAIT_MS * (0.5 + self._jitter()))
+            raw.execute(f"pragma busy_timeout = {turn}")
+            try:
+                raw.execute(self.statements[begin])
+            except sqlite3.OperationalError as error:
+                waited += turn
+                if not is_busy(error) or waited >= self._patience_ms:
+                    raise
+            else:
+                return
+
+    # -- schema ------------------------------------------------------------------------------------
+    def _missing(self, raw: sqlite3.Connection) -> tuple[Migration, ...]:
+        applied: list[Row] = []
+        if raw.execute(self.statements["has_migration_table"]).fetchone():
+            applied = raw.execute(self.statements["applied_migrations"]).fetchall()
+        done = [Applied(number=n, name=name, checksum=digest) for n, name, digest in applied]
+        return missing(self._known, done, where=str(self.path))
+
+    def _verify(self, raw: sqlite3.Connection) -> None:
+        raw.execute("pragma busy_timeout = 2000")
+        lacking = self._missing(raw)
+        if lacking:
+            known = len(self._known)
+            raise needs_migration(str(self.path), known - len(lacking), known)
+
+    def check(self) -> tuple[int, int]:
+        """See `Store.check`."""
+        with self.read():
+            return len(self._known), len(self._known)
+
+    def migrate(self, *, dry_run: bool) -> tuple[str, ...]:
+        """See `Store.migrate`. All missing migrations in one transaction: all of them or none."""
+        try:
+            if dry_run and not self.path.exists():
+                return tuple(migration.name for migration in self._known)
+            raw = self._connection(create=not dry_run).raw
+            if dry_run:
+                return tuple(migration.name for migration in self._missing(raw))
+            raw.execute("pragma busy_timeout = 5000")
+            if raw.execute("pragma journal_mode").fetchone()[0] != "wal":
+                raw.execute("pragma journal_mode = wal")
+            self._begin(raw, "begin_write")
+            try:
+                lacking = self._missing(raw)
+                tx = SQLiteTransaction(raw, self.statements, self._clock)
+                for migration in lacking:
+                    _apply(tx, raw, migration)
+                raw.execute(self.statements["commit"])
+            finally:
+                _end(raw)
+        except sqlite3.Error as error:
+            raise unavailable(error, self.path) from error
+        return tuple(migration.name for migration in lacking)
+
+
+def _end(raw: sqlite3.Connection) -> None:
+    """Roll back what was not committed."""
+    if raw.in_transaction:
+        raw.rollback()
+
+
+def _apply(tx: SQLiteTransaction, raw: sqlite3.Connection, migration: Migration) -> None:
+    """Run a migration's statements one by one: `executescript` would commit the open transaction."""
+    tx.run("migration_table")
+    statement = ""
+    for line in migration.text.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            raw.execute(statement)
+            statement = ""
+    tx.run(
+        "add_migration",
+        number=migration.number,
+        name=migration.name,
+        checksum=migration.checksum,
+        now=tx.now_us(),
+    )
+
+
+class SQLiteStore(SqlStore):
+    """The `Store` port in one SQLite file. `migrate` makes the schema; opening never does.
+
+    `path`: a path or `sqlite:///relative`, `sqlite:////absolute`. `clock`: stands in for the store's clock
+    in tests. `ids`: makes claim and session ids. `jitter`: a number in [0, 1) for the waits on the lock.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a store is made of, all by name
+        self,
+        path: str | Path,
+        *,
+        decode_policy: Callable[[Mapping[str, object]], Policy],
+        decode_bundle: Callable[[str], Bundle],
+        clock: Callable[[], Instant] | None = None,
+        ids: Callable[[], str] = random_id,
+        jitter: Callable[[], float] | None = None,
+        patience_ms: int = 10_000,
+    ) -> None:
+        database = SQLiteDatabase(file_of(path), clock=clock, jitter=jitter, patience_ms=patience_ms)
+        super().__init__(database, decode_policy=decode_policy, decode_bundle=decode_bundle, ids=ids)
+
+
+def file_of(path: str | Path) -> Path:
+    """The file that a path or a `sqlite:///` address names."""
+    if isinstance(path, Path):
+        return path
+    if path.startswith("sqlite:///"):
+        path = path.removeprefix("sqlite:///")
+    elif "://" in path:
+        raise StoreUnavailable(f"{path} is no SQLite address", hint="write sqlite:///PATH")
+    if not path or path == ":memory:":
+        raise StoreUnavailable("a store in memory is seen by one thread only", hint="name a file")
+    return Path(path)

@@ -1,0 +1,1 @@
+"""Public test kit: values, conformance suites, and what plug-in authors need beside them."""

@@ -1,0 +1,29 @@
+"""Orders for batched steps."""
+
+from pathlib import Path
+from typing import Any
+
+from ringctl.ports.executor import Order
+from tests.executors.kit import order, spec
+
+STATEMENT = (
+    "UPDATE build SET times = times + 1, name = name || '%' WHERE build_id BETWEEN :lo AND :hi -- :lo\n"
+)
+
+
+def batched_order(
+    bundle: Path,
+    target: str,
+    *,
+    statement: str = STATEMENT,
+    batch: Any = None,
+    table: str = "build",
+    **changes: Any,
+) -> Order:
+    """An order over table `build`."""
+    (bundle / "02.sql").write_text(statement)
+    options = {
+        "file": "02.sql", "database": target, "table": table, "key": "build_id",
+        "batch": {"target_us": 5000, "max_rows": 50, "pause_us": 0} if batch is None else batch,
+    }  # fmt: skip
+    return order(spec("batched_sql", options, bundle), bundle, **changes)
