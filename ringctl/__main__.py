@@ -19,7 +19,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "plan": ("plan", "what a start would do: waves, canaries, reach; changes nothing", "Rollout"),
     "start": ("start", "start a rollout", "Rollout"),
     "status": ("status", "where a rollout stands; without one, the list", "Rollout"),
-    "wait": ("wait", "wait until a rollout is done, needs a person, or a time is over", "Rollout"),
+    "wait": ("start", "wait until a rollout is done, needs a person, or a time is over", "Rollout"),
     "why": ("status", "why a rollout stands still, and what would move it", "Rollout"),
     "pause": ("signals", "stop widening", "Rollout"),
     "resume": ("signals", "lift a hold", "Rollout"),

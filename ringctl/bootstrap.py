@@ -98,7 +98,7 @@ def metric_source(base: Path, made: dict[str, MetricSource], spec: SourceSpec) -
     """The metric source of a policy, made once per process."""
     key = f"{spec.name}:{spec.type}:{sorted(spec.options.items())}"
     if key not in made:
-        made[key] = registry.load("ringctl.metrics", spec.type)(spec.name, spec.options, base)
+        made[key] = registry.load("ringctl.metrics", spec.type)(spec.name, spec.options, folder=base)
     return made[key]
 
 

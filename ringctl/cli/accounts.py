@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from ringctl.cli.entry import unknown
 from ringctl.cli.fleet import assigned, read_fleet
+from ringctl.cli.names import unknown
 from ringctl.cli.render import Block, Grid, Line, View, cell, columns, emit
 from ringctl.cli.style import show
 from ringctl.core.coverage import first_met

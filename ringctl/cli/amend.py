@@ -17,12 +17,14 @@ from ringctl.engine.parts import Parts
 from ringctl.settings import load_bundle
 
 
-def amend(
+def amend(  # noqa: PLR0913, PLR0917 - one parameter an option
+    bundle: Annotated[str, typer.Option("--bundle", metavar="DIR", help="The changed bundle.")],
+    author: Annotated[str, typer.Option("--author", metavar="NAME", help="Who wrote the change.")],
+    reason: Reason,
     rollout: RolloutName = "",
-    bundle: Annotated[str, typer.Option("--bundle", metavar="DIR", help="The changed bundle.")] = ...,  # type: ignore[assignment]
-    author: Annotated[str, typer.Option("--author", metavar="NAME", help="Who wrote the change.")] = ...,  # type: ignore[assignment]
-    reason: Reason = ...,  # type: ignore[assignment]
-    watcher: Annotated[str, typer.Option("--watcher", metavar="NAME", help="Who watches the subset; recorded.")] = "",
+    watcher: Annotated[
+        str, typer.Option("--watcher", metavar="NAME", help="Who watches the subset; recorded.")
+    ] = "",
     detach_source: Detached = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what class of change it is.")] = False,
 ) -> None:
@@ -79,8 +81,8 @@ def _blocks(document: dict[str, Any]) -> list[Block]:
     return [
         Line(text=f"{show(document['id'])} {said}, bundle {document['digest'][7:14]}", style="bold"),
         f"  class {document['class']}: {show('; '.join(changed) or 'nothing in the steps', 400)}",
-        f"  done so far {counts['done']:,} of {counts['accounts']:,}, running {counts['running']:,}, unknown "
-        f"{counts['unknown']:,}; nobody else gets it before a small subset has passed",
+        f"  done so far {counts['done']:,} of {counts['accounts']:,}, running {counts['running']:,}",
+        "  nobody gets it before a small watched subset has passed",
     ]
 
 

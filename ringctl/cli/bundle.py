@@ -29,15 +29,14 @@ def lint(
 
 
 def _linted(path: str) -> linting.Linted:
-    from ringctl.cli.steps import step_findings
+    from ringctl.cli.fleet import step_checks
     from ringctl.settings import load_bundle
 
     found: Sequence[Finding] = ()
     digest = ""
     try:
-        bundle = load_bundle(Path(path)).bundle
-        digest = bundle.digest
-        found = step_findings(bundle, Path(path))
+        loaded = load_bundle(Path(path), step_checks())
+        digest, found = loaded.bundle.digest, loaded.warnings
     except InvalidInput as error:
         found = error.findings
     return linting.Linted(path=path, findings=tuple(found), digest=digest)

@@ -166,7 +166,8 @@ def fish(table: Table) -> str:
 
 def _fish_option(where: str, word: str) -> str:
     name = word.removesuffix("=")
-    line = "complete -c ringctl" + (f" -n '{where}'" if where else "") + f" -l {name[2:]}"
+    letters = f"-l {name[2:]}" if name.startswith("--") else f"-s {name[1:]}"
+    line = "complete -c ringctl" + (f" -n '{where}'" if where else "") + f" {letters}"
     if name in manifest.CHOICES:
         return f"{line} -x -a '{' '.join(manifest.CHOICES[name])}'"
     if name in manifest.FILES:

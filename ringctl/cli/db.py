@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from ringctl.cli.invocation import current
-from ringctl.cli.render import Block, View, emit, note
+from ringctl.cli.render import Block, View, emit
 from ringctl.cli.style import show
 
 
@@ -15,8 +15,11 @@ def migrate(
     """Bring the store's schema to what this version knows."""
     from ringctl import bootstrap
 
-    with bootstrap.open_parts(current().state, migrate=False) as parts:
-        names = parts.store.migrate(dry_run=dry_run)
+    store = bootstrap.open_store(current().state)
+    try:
+        names = store.migrate(dry_run=dry_run)
+    finally:
+        store.close()
 
     def blocks() -> list[Block]:
         if not names:
@@ -35,8 +38,11 @@ def check() -> None:
     """Say whether the store answers and its schema fits."""
     from ringctl import bootstrap
 
-    with bootstrap.open_parts(current().state, migrate=False) as parts:
-        found, known = parts.store.check()
+    store = bootstrap.open_store(current().state)
+    try:
+        found, known = store.check()
+    finally:
+        store.close()
     emit(
         View(
             document=lambda: {
@@ -48,8 +54,6 @@ def check() -> None:
             blocks=lambda: [f"state {show(current().state)}: schema {found} of {known}"],
         )
     )
-    if found < known:
-        note("older than this version: ringctl db migrate")
 
 
 COMMANDS = {"db migrate": migrate, "db check": check}

@@ -10,7 +10,7 @@ from types import FrameType
 
 from ringctl.cli.invocation import current
 from ringctl.cli.style import Painter, clip, columns_of, show, wants_color
-from ringctl.core.timing import SECOND, Span, rfc3339
+from ringctl.core.timing import SECOND, Span, human, rfc3339
 from ringctl.engine import queries
 from ringctl.engine.loop import Driver
 from ringctl.engine.node import Node
@@ -20,8 +20,21 @@ from ringctl.ports.store import Entry
 DRAINED = 143
 HEARTBEAT_S = 30.0
 # What a journal entry says first; digests and long lists stay in `-o json`.
-_LEADING = ("ring", "wave_kind", "revision", "accounts", "account", "state", "code", "error", "reason", "actor")
-_QUIET = frozenset({"members", "digest", "bundle", "policy", "plan", "fleet", "wave", "numbers", "id", "files"})
+_LEADING = (
+    "ring",
+    "wave_kind",
+    "revision",
+    "accounts",
+    "account",
+    "state",
+    "code",
+    "error",
+    "reason",
+    "actor",
+)
+_QUIET = frozenset(
+    {"members", "digest", "bundle", "policy", "plan", "fleet", "wave", "numbers", "id", "files"}
+)
 _STYLES = {"held": "yellow", "aborted": "red", "amended": "yellow", "hold-lifted": "green"}
 
 
@@ -29,9 +42,9 @@ def event_line(entry: Entry, room: int, paint: Painter) -> str:
     """A journal entry as one line."""
     at = rfc3339(entry.at_us)[11:19]
     said = clip(event_text(entry.payload), max(20, room - 8 - 2 - 16 - 2))
-    actor = "" if entry.actor in {"", "ringctl"} or "actor" in entry.payload else f" ({show(entry.actor, 40)})"
+    actor = "" if entry.actor in {"", "ringctl"} or "actor" in entry.payload else f"({show(entry.actor, 40)})"
     kind = paint(f"{show(entry.kind, 40):16}", *_STYLES.get(entry.kind, "").split())
-    return f"{at}  {kind}  {said}{actor}".rstrip()
+    return "  ".join([at, kind, " ".join(word for word in (said, actor) if word)]).rstrip()
 
 
 def event_text(payload: Mapping[str, object]) -> str:
@@ -41,8 +54,15 @@ def event_text(payload: Mapping[str, object]) -> str:
     parts = []
     for name in (*names, *rest):
         value = payload[name]
+        if name.endswith("_us") and isinstance(value, int) and not name.endswith("at_us"):
+            parts.append(f"{show(name[:-3], 40)} {human(value)}")
+            continue
         if isinstance(value, str | int | float | bool) and value != "":
-            parts.append(show(value) if name in {"ring", "wave_kind", "revision"} else f"{show(name, 40)} {show(value)}")
+            parts.append(
+                show(value)
+                if name in {"ring", "wave_kind", "revision"}
+                else f"{show(name, 40)} {show(value)}"
+            )
     return ", ".join(parts)
 
 
@@ -75,7 +95,7 @@ class Follower:
         rollout = self.parts.store.load(self.rollout)
         step = queries.next_object(rollout, self.parts.store.facts(rollout))
         at = rfc3339(self.parts.store.now_us())[11:19]
-        sys.stderr.write(clip(f"{at}  {str(rollout.state):16}  {show(step['text'], 400)}", columns_of()) + "\n")
+        sys.stderr.write(clip(f"{at}  {rollout.state!s:16}  {show(step['text'], 400)}", columns_of()) + "\n")
 
 
 def node_of(parts: Parts, workers: int, lease_us: Span = 15 * SECOND) -> Node:

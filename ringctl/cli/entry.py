@@ -53,6 +53,8 @@ def _run(words: Sequence[str], table: Table, overview: str) -> int:
         return _write(f"ringctl {__version__}\n")
     name = rest[0]
     if name not in table:
+        from ringctl.cli.names import unknown
+
         raise UsageError(unknown("command", name, table), hint="ringctl --help lists all commands")
     from ringctl.cli.manifest import valued_options
 
@@ -91,17 +93,6 @@ def _write(text: str) -> int:
     sys.stdout.write(text)
     sys.stdout.flush()
     return 0
-
-
-def unknown(what: str, name: str, known: Mapping[str, object]) -> str:
-    """One sentence on a name that nothing is known by."""
-    from difflib import get_close_matches
-
-    from ringctl.cli.style import show
-
-    close = get_close_matches(name, known, n=3, cutoff=0.6)
-    guess = f"; did you mean {' or '.join(f'`{one}`' for one in close)}?" if close else ""
-    return f"unknown {what} `{show(name, 60)}`{guess}"
 
 
 def report(error: RingctlError, remark: str = "") -> int:

@@ -1,7 +1,7 @@
 """The record: `ringctl events`, `ringctl exposure`, `ringctl audit verify`."""
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Annotated
 
@@ -19,11 +19,14 @@ from ringctl.core.errors import Drifted, UsageError
 from ringctl.core.states import OPEN_ROLLOUT_STATES
 from ringctl.engine import commands, queries
 from ringctl.engine.parts import Parts
+from ringctl.ports.store import Entry
 
 
 def events(
     rollout: RolloutName = "",
-    after: Annotated[int, typer.Option("--after", metavar="SEQ", min=0, help="Only entries after this one.")] = 0,
+    after: Annotated[
+        int, typer.Option("--after", metavar="SEQ", min=0, help="Only entries after this one.")
+    ] = 0,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the rollout is over.")] = False,
 ) -> None:
     """Print a rollout's journal: every decision and every human act, in order."""
@@ -44,7 +47,9 @@ def events(
     emit(
         View(
             document=lambda: {"schema": "ringctl/events/v1", "rollout": name, "events": entries},
-            blocks=lambda: [Grid(columns=columns("AT", "KIND", "DATA"), rows=[_row(entry) for entry in entries])],
+            blocks=lambda: [
+                Grid(columns=columns("AT", "KIND", "DATA"), rows=[_row(entry) for entry in entries])
+            ],
         )
     )
 
@@ -73,7 +78,8 @@ def exposure(
     rollout: RolloutName = "",
     revision: Annotated[str, typer.Option("--revision", metavar="rN", help="Only this revision.")] = "",
     limit: Annotated[
-        int, typer.Option("--limit", metavar="N", min=0, help="Rows of the table; 0: all. JSON always has all.")
+        int,
+        typer.Option("--limit", metavar="N", min=0, help="Rows of the table; 0: all. JSON always has all."),
     ] = 200,
 ) -> None:
     """Print who had which revision from when to when, and in which phase."""
@@ -87,7 +93,11 @@ def exposure(
 
         emit(
             View(
-                document=lambda: {"schema": "ringctl/exposures/v1", "rollout": name, "exposure": list(rows())},
+                document=lambda: {
+                    "schema": "ringctl/exposures/v1",
+                    "rollout": name,
+                    "exposure": list(rows()),
+                },
                 records=rows,
                 blocks=lambda: _exposure_blocks(rows(), limit),
             )
@@ -103,7 +113,9 @@ def _exposure_blocks(rows: Iterable[Mapping[str, object]], limit: int) -> list[B
          show(row["phase"], 80)]
         for row in shown
     ]  # fmt: skip
-    made: list[Block] = [Grid(columns=columns("~ACCOUNT", "REV", "FROM", "TO", "~PHASE"), rows=cells, indent=0)]
+    made: list[Block] = [
+        Grid(columns=columns("~ACCOUNT", "REV", "FROM", "TO", "~PHASE"), rows=cells, indent=0)
+    ]
     total = f"{len(shown) + more:,} rows" + (f", {limit:,} shown (--limit 0 shows all)" if more else "")
     return [*made, total]
 
@@ -137,13 +149,13 @@ def verify(rollout: RolloutName = "") -> int:
 def _verified(parts: Parts, name: str) -> dict[str, object]:
     count, head = 0, ""
 
-    def entries() -> Iterable[object]:
+    def entries() -> Iterator[Entry]:
         nonlocal count, head
         for entry in parts.store.journal(name):
             count, head = count + 1, entry.hash
             yield entry
 
-    broken = audit_chain(entries())  # type: ignore[arg-type]
+    broken = audit_chain(entries())
     return {"rollout": name, "entries": count, "head": head, "broken_at": broken, "ok": broken is None}
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ringctl.cli.entry import unknown
+from ringctl.cli.names import unknown
 from ringctl.cli.render import Block, Grid, Line, View, columns, emit
 from ringctl.core.errors import NotFound, UsageError
 

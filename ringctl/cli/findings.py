@@ -1,11 +1,13 @@
 """Findings as rustc prints them: code, message, position, the line with carets, what is known, the way out."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 from ringctl.cli.style import Painter, clip, show, width
 from ringctl.core.errors import Finding
 
 ITEMS_SHOWN = 200
+_COLOR = re.compile("\x1b\\[[0-9;]*m")
 
 
 def render(findings: Sequence[Finding], paint: Painter, columns: int = 100) -> str:
@@ -15,7 +17,7 @@ def render(findings: Sequence[Finding], paint: Painter, columns: int = 100) -> s
 
 def lines(finding: Finding, paint: Painter, columns: int = 100) -> Iterable[str]:
     """The lines of one finding."""
-    tone = "yellow" if finding.severity == "warning" else "red"
+    tone = {"error": "red", "warning": "yellow"}.get(finding.severity, "cyan")
     head = paint(f"{show(finding.severity, 20)}[{show(finding.code, 12)}]", "bold", tone)
     yield f"{head}: {show(finding.message, 2000)}"
     if finding.path:
@@ -91,7 +93,7 @@ def _footer(finding: Finding, hint: str, paint: Painter, columns: int) -> Iterab
 
 def wrapped(lead: str, text: str, columns: int) -> Iterable[str]:
     """`text` broken at spaces; later lines stand under the first."""
-    plain = 5
+    plain = width(_COLOR.sub("", lead))
     line = ""
     head = lead
     for word in text.split(" "):
@@ -115,8 +117,10 @@ def _guess(finding: Finding) -> str:
 
 def summary(findings: Sequence[Finding], files: int, after: str = "nothing was changed") -> str:
     """The last line: how many of what, in how many files."""
-    warnings = sum(1 for finding in findings if finding.severity == "warning")
-    counts = [(len(findings) - warnings, "error"), (warnings, "warning")]
+    counts = [
+        (sum(1 for finding in findings if finding.severity == severity), severity)
+        for severity in ("error", "warning", "hint")
+    ]
     said = " and ".join(f"{n:,} {word}{'' if n == 1 else 's'}" for n, word in counts if n) or "no errors"
     where = f" in {files:,} file{'' if files == 1 else 's'}" if files else ""
     return f"{said}{where}" + (f", {after}" if after else "")

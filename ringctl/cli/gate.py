@@ -1,16 +1,17 @@
 """`ringctl gate show`: what the gates saw, look by look."""
 
-from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import typer
 
-from ringctl.cli.entry import unknown
+from ringctl.cli.names import unknown
 from ringctl.cli.opening import RolloutName, reading
-from ringctl.cli.render import Block, Grid, View, cell, columns, emit
+from ringctl.cli.render import Block, Grid, View, columns, emit
+from ringctl.cli.status import paragraph
 from ringctl.cli.style import show
 from ringctl.core.errors import NotFound
+from ringctl.core.timing import rfc3339
 from ringctl.engine import commands
 
 
@@ -25,22 +26,48 @@ def show_gate(
         if check and check not in found.policy.checks:
             raise NotFound(unknown("gate", check, found.policy.checks))
         rows = [row for row in parts.store.looks(found.id) if not check or row.get("check") == check]
-    last: Sequence[Mapping[str, object]] = deque(rows, maxlen=limit)  # type: ignore[assignment]
-    rings = {wave.id: f"{wave.ring} {wave.kind} r{wave.revision}" for wave in found.waves}
+    last = rows[-limit:]
     emit(
         View(
-            document=lambda: {"schema": "ringctl/gates/v1", "rollout": found.id, "looks": list(last)},
-            records=lambda: [{"schema": "ringctl/look/v1", **row} for row in last],
-            blocks=lambda: _blocks(last, rings),
+            document=lambda: {
+                "schema": "ringctl/gates/v1",
+                "rollout": found.id,
+                "looks": [_record(row) for row in last],
+            },
+            records=lambda: [_record(row) for row in last],
+            blocks=lambda: _blocks(last),
         )
     )
 
 
-def _blocks(rows: Sequence[Mapping[str, object]], rings: Mapping[int, str]) -> list[Block]:
+def _blocks(rows: Sequence[Mapping[str, object]]) -> list[Block]:
     if not rows:
         return ["no looks yet"]
-    cells = [[show(row)] for row in rows]
-    return [Grid(columns=columns("~LOOK"), rows=cells), cell(len(rings))]
+    cells = [
+        [
+            _at(row)[11:19], show(row["check"], 40), f"{show(row['ring'], 30)} {row['wave_kind']} {row['revision']}",
+            show(row["phase"], 20), show(row["verdict"], 20),
+            show(f"{row['error']}: {row['reason']}" if row["error"] else row["reason"], 400),
+        ]
+        for row in rows
+    ]  # fmt: skip
+    styles = {number: "red" for number, row in enumerate(rows) if row["verdict"] == "fail"}
+    heads = columns("AT", "GATE", "~WAVE", "PHASE", "VERDICT", "~WHY")
+    newest = {row["check"]: row for row in rows}
+    made: list[Block] = [Grid(columns=heads, rows=cells, styles=styles, indent=0)]
+    for name, row in newest.items():
+        made += ["", f"  {show(name, 40)}: {show(row['verdict'], 20)}", *paragraph("why", str(row["reason"]))]
+    return made
+
+
+def _at(row: Mapping[str, object]) -> str:
+    return rfc3339(int(str(row["at_us"])))
+
+
+def _record(row: Mapping[str, object]) -> dict[str, object]:
+    """A look with its time as all outputs write it."""
+    rest = {name: value for name, value in row.items() if name != "at_us"}
+    return {"schema": "ringctl/look/v1", "at": _at(row), **rest}
 
 
 COMMANDS = {"gate show": show_gate}

@@ -1,9 +1,9 @@
 """What the global options of one command line say. Known before the command's module is imported."""
 
-import os
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ringctl.core.errors import UsageError
 
@@ -68,7 +68,7 @@ def split(
     `to_command` it ends at the first word that is no global option.
     """
     rest: list[str] = []
-    found: dict[str, str | bool] = {}
+    found: dict[str, Any] = {}
     position = 0
     while position < len(words):
         word = words[position]
@@ -82,10 +82,10 @@ def split(
         keep = 2 if word in valued else 1
         rest += words[position : position + keep]
         position += keep
-    return checked(replace(base, **found)), rest  # type: ignore[arg-type]
+    return checked(replace(base, **found)), rest
 
 
-def _take(words: Sequence[str], position: int, found: dict[str, str | bool]) -> int:
+def _take(words: Sequence[str], position: int, found: dict[str, Any]) -> int:
     """How many words from `position` on are a global option (0: none)."""
     word = words[position]
     if word in FLAGS:
@@ -120,19 +120,3 @@ def checked(invocation: Invocation) -> Invocation:
     if not invocation.state:
         raise UsageError("--state is empty")
     return invocation
-
-
-def actor() -> str:
-    """Who acts: `--actor`, `RINGCTL_ACTOR`, else the login name (asserted or of the system: DESIGN 12.7)."""
-    given = current().actor
-    return given or login_name()
-
-
-def login_name() -> str:
-    """The login name of this process's user; its number where it has no name."""
-    import pwd
-
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return f"uid-{os.geteuid()}"

@@ -23,7 +23,7 @@ class Linted:
     @property
     def errors(self) -> int:
         """How many findings refuse it."""
-        return sum(1 for finding in self.findings if finding.severity != "warning")
+        return sum(1 for finding in self.findings if finding.severity == "error")
 
 
 def report(checked: Sequence[Linted]) -> int:

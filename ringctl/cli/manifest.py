@@ -4,6 +4,8 @@ A test holds this against what typer is told, so it cannot drift.
 """
 
 OPTIONS: dict[str, str] = {
+    "demo": "--accounts= --dir= --engine= --fault= --metrics=",
+    "explain": "",
     "policy lint": "",
     "policy schema": "",
     "policy show": "",
@@ -13,9 +15,27 @@ OPTIONS: dict[str, str] = {
     "bundle diff": "",
     "accounts ls": "--policy= --ring= --limit=",
     "accounts coverage": "--policy=",
+    "plan": "--policy= --bundle= --release= --out= --fix --exit-code",
+    "start": "--policy= --bundle= --release= --plan= --fix --reason= --detach-source --wait --detach --until= "
+    "--timeout= --workers= --dry-run",
+    "status": "--accounts",
+    "wait": "--until= --timeout=",
+    "why": "",
+    "pause": "--reason= --dry-run",
+    "resume": "--reason= --dry-run",
+    "abort": "--reason= --now --dry-run",
+    "retry": "--account= --failed --as= --reason= --dry-run",
+    "amend": "--bundle= --author= --reason= --watcher= --detach-source --dry-run",
+    "gate show": "--limit=",
+    "events": "--after= --follow -f",
+    "exposure": "--revision= --limit=",
+    "audit verify": "",
+    "tick": "--rollout= --budget= --workers=",
+    "run": "--rollout= --workers=",
+    "work": "--rollout= --workers= --exit-when-idle",
+    "nodes ls": "",
     "db migrate": "--dry-run",
     "db check": "",
-    "explain": "",
 }
 """Command -> its own options; `=` marks those that take a value."""
 
@@ -34,13 +54,20 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "--output": ("table", "json", "yaml", "ndjson", "markdown", "junit"),
     "-o": ("table", "json", "yaml", "ndjson", "markdown", "junit"),
     "--color": ("auto", "always", "never"),
+    "--engine": ("sqlite", "postgresql"),
+    "--fault": ("window", "errors", "none"),
+    "--metrics": ("auto", "scrape", "prometheus"),
+    "--as": ("done", "not-done"),
 }
 """Options whose value is one of a closed set."""
 
 ARGUMENTS: dict[str, tuple[str, ...]] = {"completion": ("bash", "zsh", "fish")}
 """Commands whose argument is one of a closed set."""
 
-ROLLOUT: tuple[str, ...] = ()
+ROLLOUT: tuple[str, ...] = (
+    "status", "wait", "why", "pause", "resume", "abort", "retry", "amend", "gate show", "events", "exposure",
+    "audit verify",
+)  # fmt: skip
 """Commands whose argument is a rollout."""
 
 GLOBALS = "--state= --output= --actor= --color= --quiet --verbose --yes --no-input --help --version"

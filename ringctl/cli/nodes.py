@@ -17,7 +17,9 @@ from ringctl.engine.parts import Parts
 
 IDLE_PASSES = 10
 
-ExitWhenIdle = Annotated[bool, typer.Option("--exit-when-idle", help="End when there is nothing to do for 2 s.")]
+ExitWhenIdle = Annotated[
+    bool, typer.Option("--exit-when-idle", help="End when there is nothing to do for 2 s.")
+]
 
 
 def _only(parts: Parts, rollout: str) -> str:
@@ -57,7 +59,9 @@ def work(rollout: OnlyRollout = "", workers: Workers = 8, exit_when_idle: ExitWh
 
 def tick(
     rollout: OnlyRollout = "",
-    budget: Annotated[str, typer.Option("--budget", metavar="SPAN", help="Start nothing after this.")] = "50s",
+    budget: Annotated[
+        str, typer.Option("--budget", metavar="SPAN", help="Start nothing after this.")
+    ] = "50s",
     workers: Workers = 8,
 ) -> int:
     """One idempotent pass, for cron, systemd or a CronJob: decide, observe, work while the budget lasts.
@@ -94,7 +98,7 @@ def ls() -> None:
             return ["no node is alive: ringctl run"]
         rows = [
             [
-                show(one.node, 60), show(one.session, 20), "dead" if one.dead else "alive",
+                show(one.node, 60), show(one.session[:12]), "dead" if one.dead else "alive",
                 "-" if one.dead else f"{(one.lease_until_us - now) / SECOND:.0f} s", cell(one.held),
                 when(rfc3339(one.started_us)),
             ]

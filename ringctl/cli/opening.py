@@ -15,7 +15,10 @@ from ringctl.core.timing import Span
 from ringctl.engine.parts import Parts
 
 RolloutName = Annotated[
-    str, typer.Argument(metavar="[ROLLOUT]", help="Id, unique beginning, release or `last`; default: the open one.")
+    str,
+    typer.Argument(
+        metavar="[ROLLOUT]", help="Id, unique beginning, release or `last`; default: the open one."
+    ),
 ]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it goes on record.")]
 OnlyRollout = Annotated[str, typer.Option("--rollout", metavar="ROLLOUT", help="Only this one.")]

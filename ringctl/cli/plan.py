@@ -16,9 +16,13 @@ from ringctl.engine import commands, queries
 from ringctl.engine.commands import Planned, Request
 from ringctl.engine.parts import Parts
 
-PolicyFile = Annotated[str, typer.Option("--policy", metavar="FILE", help="How far, how fast, by what health.")]
+PolicyFile = Annotated[
+    str, typer.Option("--policy", metavar="FILE", help="How far, how fast, by what health.")
+]
 BundleDir = Annotated[str, typer.Option("--bundle", metavar="DIR", help="What is done to one account.")]
-Release = Annotated[str, typer.Option("--release", metavar="NAME", help="Default: the bundle's name and version.")]
+Release = Annotated[
+    str, typer.Option("--release", metavar="NAME", help="Default: the bundle's name and version.")
+]
 Fix = Annotated[bool, typer.Option("--fix", help="Let a carrier of what would be met late go first, alone.")]
 
 SOMETHING_TO_DO = 20
@@ -28,9 +32,13 @@ def plan(
     policy: PolicyFile,
     bundle: BundleDir,
     release: Release = "",
-    out: Annotated[str, typer.Option("--out", metavar="FILE", help="Save the plan; `start --plan` takes it.")] = "",
+    out: Annotated[
+        str, typer.Option("--out", metavar="FILE", help="Save the plan; `start --plan` takes it.")
+    ] = "",
     fix: Fix = False,
-    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 20 when there is something to do.")] = False,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="Exit 20 when there is something to do.")
+    ] = False,
 ) -> int:
     """Show waves, canaries and reach of a rollout before it begins. Changes nothing.
 
@@ -89,8 +97,13 @@ def _blocks(planned: Planned, document: Mapping[str, Any]) -> Sequence[Block]:
     total = f"{made.accounts:,} account{'' if made.accounts == 1 else 's'}"
     blocks: list[Block] = [
         Line(text=f"Plan for release {show(planned.release)}     {total}", style="bold"),
-        f"  bundle {bundle.digest[7:14]} {show(bundle.name)} {show(bundle.version)}     "
-        f"policy {made.policy_digest[7:14]} {show(planned.policy.name)}     fleet {made.fleet_digest[7:14]}",
+        "     ".join(
+            [
+                f"  bundle {bundle.digest[7:14]} {show(bundle.name, 40)} {show(bundle.version, 30)}",
+                f"policy {made.policy_digest[7:14]} {show(planned.policy.name, 40)}",
+                f"fleet {made.fleet_digest[7:14]}",
+            ]
+        ),
         "",
         Grid(
             columns=columns(">#", "RING", ">ACCOUNTS", "CANARY", "~WAVES", ">RESERVE", "BAKE", ">GATES"),
@@ -129,27 +142,24 @@ def _wave(wave: Mapping[str, Any]) -> str:
 
 
 def _reach(document: Mapping[str, Any], accounts: int) -> list[Block]:
-    """Who is touched before a gate can stop it: a ring's canary, the lone and the later waves."""
+    """Who is touched before a gate can stop it, and what a changed script would be forced back to."""
     canaries = [
         wave["accounts"] for ring in document["rings"] for wave in ring["waves"] if wave["kind"] == "canary"
     ]
     again = document["requalification"]
-    bake = human(int(again["bake_seconds"] * SECOND))
-    seen = f"; a fault on one account in {_one_in(again['seen_share'])} is likely seen there"
     made: list[Block] = []
     if canaries:
         share = 100 * sum(canaries) / max(1, accounts)
         sizes = ", then ".join(f"{size:,}" for size in canaries)
-        made.append(f"  If the change is bad, touched before a gate can stop it:  {sizes} accounts ({share:.1f} %)")
-    made.append(
-        f"  If the script is changed on the way: at most {again['accounts']:,} accounts first, baked {bake}"
-        + (seen if again["seen_share"] else "")
-    )
-    return made
-
-
-def _one_in(share: float) -> str:
-    return f"{1 / share:,.0f}" if share else "-"
+        made += [
+            f"  If the change is bad, touched before a gate can stop it:  {sizes} ({share:.1f} % of all)"
+        ]
+    bake = human(int(again["bake_seconds"] * SECOND))
+    return [
+        *made,
+        f"  If the script is changed on the way: at most {again['accounts']:,} at first, baked {bake};",
+        f"  that shows a defect which hits at least {100 * again['seen_share']:.0f} % of the accounts",
+    ]
 
 
 def _meetings(document: Mapping[str, Any]) -> list[Block]:
@@ -159,7 +169,9 @@ def _meetings(document: Mapping[str, Any]) -> list[Block]:
         for wave in ring["waves"]:
             news = [*wave["meets"], *(f"size {one}" for one in wave["new_sizes"])]
             if news:
-                rows.append([show(ring["name"], 40), wave["kind"], cell(wave["accounts"]), show(", ".join(news), 400)])
+                rows.append(
+                    [show(ring["name"], 40), wave["kind"], cell(wave["accounts"]), show(", ".join(news), 400)]
+                )
     if not rows:
         return []
     return ["", Grid(columns=columns("FIRST MET IN", "WAVE", ">ACCOUNTS", "~TRAITS AND SIZES"), rows=rows)]

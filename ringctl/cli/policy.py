@@ -33,16 +33,16 @@ def lint(
 
 def _linted(path: str) -> linting.Linted:
     from ringctl.cli.fleet import assigned, read_fleet
-    from ringctl.settings import load_policy
+    from ringctl.settings import lint_policy
 
     found: Sequence[Finding] = ()
     digest = ""
     try:
-        policy = load_policy(Path(path))
+        policy, found = lint_policy(Path(path))
         digest = policy.digest
         assigned(policy, read_fleet(policy, Path(path)), path)
     except InvalidInput as error:
-        found = error.findings
+        found = (*found, *error.findings)
     return linting.Linted(path=path, findings=tuple(found), digest=digest)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 import typer.main
 
-from ringctl.cli.entry import unknown
+from ringctl.cli.names import unknown
 from ringctl.core.errors import UsageError
 
 Command = Callable[..., int | None]

@@ -26,7 +26,11 @@ def pause(rollout: RolloutName = "", reason: Reason = "", dry_run: DryRun = Fals
         name = commands.find(parts, rollout).id
         now = parts.store.now_us()
         if dry_run:
-            _emit(parts, "pause", _tried(parts, name, lambda r: acts.pause(r, actor=parts.actor, reason=reason, now_us=now)))
+            _emit(
+                parts,
+                "pause",
+                _tried(parts, name, lambda r: acts.pause(r, actor=parts.actor, reason=reason, now_us=now)),
+            )
             return
         commands.pause(parts, name, reason=reason)
         _emit(parts, "pause", parts.store.load(name), dry_run=False)
@@ -37,7 +41,11 @@ def resume(rollout: RolloutName = "", reason: Reason = "", dry_run: DryRun = Fal
     with writing() as parts:
         name = commands.find(parts, rollout).id
         if dry_run:
-            _emit(parts, "resume", _tried(parts, name, lambda r: acts.resume(r, actor=parts.actor, reason=reason)))
+            _emit(
+                parts,
+                "resume",
+                _tried(parts, name, lambda r: acts.resume(r, actor=parts.actor, reason=reason)),
+            )
             return
         commands.resume(parts, name, reason=reason)
         _emit(parts, "resume", parts.store.load(name), dry_run=False)
@@ -46,7 +54,9 @@ def resume(rollout: RolloutName = "", reason: Reason = "", dry_run: DryRun = Fal
 def abort(
     rollout: RolloutName = "",
     reason: Reason = "",
-    now: Annotated[bool, typer.Option("--now", help="Carry nothing on: stop, and list what stays open.")] = False,
+    now: Annotated[
+        bool, typer.Option("--now", help="Carry nothing on: stop, and list what stays open.")
+    ] = False,
     dry_run: DryRun = False,
 ) -> None:
     """End a rollout for good. What runs settles first; with --now it stops where it is."""
@@ -77,11 +87,9 @@ def _emit(parts: Parts, act: str, rollout: Rollout, *, dry_run: bool = True) -> 
 
     def blocks() -> list[Block]:
         would = "would be" if dry_run else "is"
-        return [
-            f"{show(rollout.id)} {would} {rollout.state}: {counts['done']:,} of {counts['accounts']:,} accounts done, "
-            f"{counts['running']:,} running, {counts['unknown']:,} unknown",
-            *hold_blocks(holds),
-        ]
+        numbers = [f"{counts['done']:,} of {counts['accounts']:,} accounts done"]
+        numbers += [f"{counts[name]:,} {name}" for name in ("running", "failed", "unknown")]
+        return [f"{show(rollout.id)} {would} {rollout.state}: {', '.join(numbers)}", *hold_blocks(holds)]
 
     emit(
         View(
@@ -101,9 +109,15 @@ def _emit(parts: Parts, act: str, rollout: Rollout, *, dry_run: bool = True) -> 
 
 def retry(
     rollout: RolloutName = "",
-    account: Annotated[list[str] | None, typer.Option("--account", metavar="ID", help="An account; again for more.")] = None,
-    failed: Annotated[bool, typer.Option("--failed", help="All failed accounts; never unknown ones.")] = False,
-    outcome: Annotated[str, typer.Option("--as", metavar="done|not-done", help="What you found out yourself.")] = "",
+    account: Annotated[
+        list[str] | None, typer.Option("--account", metavar="ID", help="An account; again for more.")
+    ] = None,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="All failed accounts; never unknown ones.")
+    ] = False,
+    outcome: Annotated[
+        str, typer.Option("--as", metavar="done|not-done", help="What you found out yourself.")
+    ] = "",
     reason: Reason = "",
     dry_run: DryRun = False,
 ) -> None:

@@ -20,25 +20,34 @@ from ringctl.engine.commands import Request, Started
 from ringctl.engine.loop import Driver, Goal, reached
 from ringctl.engine.parts import Parts
 
-PolicyFile = Annotated[str, typer.Option("--policy", metavar="FILE", help="How far, how fast, by what health.")]
+PolicyFile = Annotated[
+    str, typer.Option("--policy", metavar="FILE", help="How far, how fast, by what health.")
+]
 BundleDir = Annotated[str, typer.Option("--bundle", metavar="DIR", help="What is done to one account.")]
 Until = Annotated[str, typer.Option("--until", metavar="RING", help="Be content when this ring has passed.")]
 Timeout = Annotated[str, typer.Option("--timeout", metavar="SPAN", help="Exit 124 after this; it goes on.")]
 Detached = Annotated[
-    bool, typer.Option("--detach-source", help="Do not watch the bundle's directory for edits (default in CI).")
+    bool,
+    typer.Option("--detach-source", help="Do not watch the bundle's directory for edits (default in CI)."),
 ]
 
 
-def start(
+def start(  # noqa: PLR0913, PLR0917 - one parameter an option
     policy: PolicyFile = "",
     bundle: BundleDir = "",
     release: Release = "",
-    plan_file: Annotated[str, typer.Option("--plan", metavar="FILE", help="Exactly this reviewed plan.")] = "",
+    plan_file: Annotated[
+        str, typer.Option("--plan", metavar="FILE", help="Exactly this reviewed plan.")
+    ] = "",
     fix: Fix = False,
     reason: Reason = "",
     detach_source: Detached = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Run a node here until done or a person is needed.")] = False,
-    detach: Annotated[bool, typer.Option("--detach", help="With --wait: only wait; other nodes work.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Run a node here until done or a person is needed.")
+    ] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="With --wait: only wait; other nodes work.")
+    ] = False,
     until: Until = "",
     timeout: Timeout = "",
     workers: Workers = 8,
@@ -59,11 +68,18 @@ def start(
         with Busy("reading accounts, planning"):
             begun = commands.start(parts, request)
         _check_ring(begun.rollout, until)
-        emit(View(document=lambda: queries.started(begun.rollout, attached=begun.attached), blocks=lambda: _blocks(begun)))
+        emit(
+            View(
+                document=lambda: queries.started(begun.rollout, attached=begun.attached),
+                blocks=lambda: _blocks(begun),
+            )
+        )
         if not wait:
             note("Next: ringctl run (a node), ringctl status, ringctl wait")
             return 0
-        goal = Goal(rollout=begun.rollout.id, ring=until, until_us=parts.store.now_us() + wait_us if wait_us else None)
+        goal = Goal(
+            rollout=begun.rollout.id, ring=until, until_us=parts.store.now_us() + wait_us if wait_us else None
+        )
         return _wait_here(parts, goal) if detach else _run_here(parts, goal, begun.rollout, workers)
 
 
@@ -92,7 +108,9 @@ def _planned_request(path: str) -> Request:
         )
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise InvalidInput([Finding(code="RC3012", message=f"the plan cannot be read: {reason}", path=path)]) from error
+        raise InvalidInput(
+            [Finding(code="RC3012", message=f"the plan cannot be read: {reason}", path=path)]
+        ) from error
     except (ValueError, KeyError, TypeError) as error:
         message = "this is no plan of `ringctl plan --out`"
         raise InvalidInput([Finding(code="RC3011", message=message, path=path)]) from error
@@ -115,7 +133,10 @@ def _blocks(begun: Started) -> list[Block]:
     said = "Attached to" if begun.attached else "Started"
     first = next((wave for wave in rollout.current_waves() if not wave.over), None)
     blocks: list[Block] = [
-        Line(text=f"{said} {show(rollout.release)}: {rollout.accounts:,} accounts, {rollout.state}", style="bold")
+        Line(
+            text=f"{said} {show(rollout.release)}: {rollout.accounts:,} accounts, {rollout.state}",
+            style="bold",
+        )
     ]
     if first:
         blocks.append(f"  first: {first.accounts:,} accounts, {first.kind} wave of ring {show(first.ring)}")
@@ -175,7 +196,11 @@ def wait(rollout: RolloutName = "", until: Until = "", timeout: Timeout = "") ->
         until_us = parts.store.now_us() + wait_us if wait_us else None
         code = _wait_here(parts, Goal(rollout=found.id, ring=until, until_us=until_us))
         document = queries.status(parts, found.id)
-    emit(View(document=lambda: document, blocks=lambda: status_blocks(document), suites=lambda: suites(document)))
+    emit(
+        View(
+            document=lambda: document, blocks=lambda: status_blocks(document), suites=lambda: suites(document)
+        )
+    )
     return code
 
 

@@ -24,7 +24,8 @@ TROUBLED = (TaskState.FAILED, TaskState.UNKNOWN)
 
 def status(
     rollout: Annotated[
-        str, typer.Argument(metavar="[ROLLOUT]", help="Id, unique beginning, release or `last`; none: the list.")
+        str,
+        typer.Argument(metavar="[ROLLOUT]", help="Id, unique beginning, release or `last`; none: the list."),
     ] = "",
     accounts: Annotated[bool, typer.Option("--accounts", help="With failed and unknown accounts.")] = False,
 ) -> None:
@@ -38,7 +39,11 @@ def status(
         document = queries.status(parts, found.id)
         if accounts:
             document["accounts"] = _troubled(parts, found.id)
-    emit(View(document=lambda: document, blocks=lambda: status_blocks(document), suites=lambda: suites(document)))
+    emit(
+        View(
+            document=lambda: document, blocks=lambda: status_blocks(document), suites=lambda: suites(document)
+        )
+    )
 
 
 def _troubled(parts: Parts, rollout_id: str) -> list[dict[str, object]]:
@@ -82,9 +87,14 @@ def status_blocks(document: Mapping[str, Any]) -> list[Block]:
             f"{revision['digest'][7:14]} by {show(revision['author'], 40)}",
             style="bold",
         ),
-        Line(text=f"{_sign(state)} {state.upper()}     started {when(document['created_at'])}", style=_style(state)),
-        f"  done {counts['done']:,} of {total:,} accounts   touched {touched:,}{share}   "
-        f"running {counts['running']:,}   failed {counts['failed']:,}   unknown {counts['unknown']:,}",
+        Line(
+            text=f"{_sign(state)} {state.upper()}     started {when(document['created_at'])}",
+            style=_style(state),
+        ),
+        "   ".join(
+            [f"  done {counts['done']:,} of {total:,} accounts", f"touched {touched:,}{share}"]
+            + [f"{name} {counts[name]:,}" for name in ("running", "failed", "unknown")]
+        ),
         *_reached(document),
         *hold_blocks(document["holds"]),
         *_next_blocks(document),
@@ -121,7 +131,9 @@ def hold_blocks(holds: Sequence[Mapping[str, Any]]) -> list[Block]:
         code = f" [{hold['error']}]" if hold["error"] else ""
         blocks += [
             "",
-            Line(text=f"  hold {show(hold['code'], 40)}{code} since {when(hold['since'])}", style="bold yellow"),
+            Line(
+                text=f"  hold {show(hold['code'], 40)}{code} since {when(hold['since'])}", style="bold yellow"
+            ),
             *paragraph("reason", hold["reason"]),
             *paragraph("owner", hold["owner"] + (" (ends by itself)" if hold["ends_itself"] else "")),
             *paragraph("next", hold["next"]),
@@ -138,7 +150,7 @@ def paragraph(name: str, text: str) -> list[Block]:
 
     if not text:
         return []
-    lines = list(wrapped("", show(text, 2000), columns_of() - 9))
+    lines = list(wrapped("", show(text, 2000), columns_of() - 13))
     return [f"    {name if number == 0 else '':8} {line.strip()}" for number, line in enumerate(lines)]
 
 
@@ -150,29 +162,36 @@ def _next_blocks(document: Mapping[str, Any]) -> list[Block]:
 
 
 def _rings_grid(document: Mapping[str, Any]) -> Grid:
+    """Rings and their waves; columns that would be empty are left out."""
+    every = [wave for ring in document["rings"] for wave in ring["waves"]]
+    lost = [name for name in ("failed", "unknown") if any(wave[name] for wave in every)]
     rows: list[list[str]] = []
     styles: dict[int, str] = {}
     for ring in document["rings"]:
         waves = ring["waves"]
         done = sum(wave["done"] for wave in waves)
         styles[len(rows)] = "bold"
-        rows.append([f"{SIGNS.get(ring['state'], ' ')} {show(ring['name'], 40)}", "", ring["state"], cell(done), *[""] * 4])
+        name = f"{SIGNS.get(ring['state'], ' ')} {show(ring['name'], 40)}"
+        rows.append([name, "", ring["state"], cell(done), *[""] * (len(lost) + 2)])
         for number, wave in enumerate(waves):
             if wave["state"] == "failed":
                 styles[len(rows)] = "red"
-            rows.append(_wave_row(wave, last=number == len(waves) - 1))
-    heads = columns("RING", "REV", "STATE", ">DONE / ALL", ">FAILED", ">UNKNOWN", "GATES", "~NEXT")
-    return Grid(columns=heads, rows=rows, styles=styles)
+            rows.append(_wave_row(wave, lost, last=number == len(waves) - 1))
+    bad = [f">{name.upper()}" for name in lost]
+    return Grid(
+        columns=columns("~RING", "REV", "STATE", ">DONE / ALL", *bad, "~GATES", "~NEXT"),
+        rows=rows,
+        styles=styles,
+    )
 
 
-def _wave_row(wave: Mapping[str, Any], *, last: bool) -> list[str]:
+def _wave_row(wave: Mapping[str, Any], lost: Sequence[str], *, last: bool) -> list[str]:
     return [
         f"{'└─' if last else '├─'} {wave['kind']}",
         wave["revision"],
         wave["state"],
         f"{wave['done']:,} / {wave['accounts']:,}",
-        cell(wave["failed"] or None),
-        cell(wave["unknown"] or None),
+        *(cell(wave[name] or None) for name in lost),
         _verdicts(wave["checks"]),
         _wave_next(wave),
     ]
@@ -215,7 +234,9 @@ def _checks_grid(document: Mapping[str, Any]) -> Grid | None:
                 if live or check["verdict"] == "fail":
                     if check["verdict"] == "fail":
                         styles[len(rows)] = "red"
-                    rows.append(check_row(f"{show(ring['name'], 30)} {wave['kind']} {wave['revision']}", check))
+                    rows.append(
+                        check_row(f"{show(ring['name'], 30)} {wave['kind']} {wave['revision']}", check)
+                    )
     if not rows:
         return None
     return Grid(columns=columns("GATE", "WAVE", "VERDICT", "~WHY"), rows=rows, styles=styles)
@@ -232,7 +253,13 @@ def account_blocks(rows: Sequence[Mapping[str, Any]]) -> list[Block]:
     if not rows:
         return ["  no account is failed or unknown"]
     cells = [
-        [show(row["account"], 60), show(row["ring"], 30), row["revision"], row["state"], show(row["reason"], 400)]
+        [
+            show(row["account"], 60),
+            show(row["ring"], 30),
+            row["revision"],
+            row["state"],
+            show(row["reason"], 400),
+        ]
         for row in rows
     ]
     return [Grid(columns=columns("ACCOUNT", "RING", "REV", "STATE", "~REASON"), rows=cells)]
@@ -253,7 +280,9 @@ def _cases(wave: Mapping[str, Any]) -> list[Case]:
     cases = [
         Case(
             name=f"{name} accounts",
-            failure=f"{wave['failed']} failed, {wave['unknown']} unknown of {wave['accounts']}" if lost else "",
+            failure=f"{wave['failed']} failed, {wave['unknown']} unknown of {wave['accounts']}"
+            if lost
+            else "",
             waiting="" if done or lost else f"{wave['done']} of {wave['accounts']} done",
         )
     ]
@@ -283,13 +312,12 @@ def _why_blocks(document: Mapping[str, Any]) -> list[Block]:
     if wave:
         blocks += [
             "",
-            f"  {wave['kind']} wave, {wave['revision']}, {wave['state']}: {wave['done']:,} of "
-            f"{wave['accounts']:,} done, {wave['running']:,} running, {_wave_next(wave)}",
+            f"  {wave['kind']} wave of {wave['revision']}, {wave['state']}: "
+            + ", ".join([f"{wave['done']:,} of {wave['accounts']:,} done", _wave_next(wave)]),
         ]
-        rows = [check_row("", check) for check in wave["checks"]]
-        cells = [[row[0], row[2], row[3]] for row in rows]
-        if cells:
-            blocks.append(Grid(columns=columns("GATE", "VERDICT", "~WHY"), rows=cells))
+        for check in wave["checks"]:
+            name, _, verdict, reason = check_row("", check)
+            blocks += [f"  gate {name}: {verdict}", *paragraph("why", reason)]
     if document["accounts"]:
         blocks += ["", *account_blocks(document["accounts"])]
     return blocks

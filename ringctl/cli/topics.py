@@ -58,6 +58,6 @@ def topic(words: Sequence[str], overview: str) -> str:
         return HELP
     if words[0] in TOPICS:
         return TOPICS[words[0]]
-    from ringctl.cli.entry import unknown
+    from ringctl.cli.names import unknown
 
     raise UsageError(unknown("topic", words[0], TOPICS), hint="ringctl --help lists commands and topics")

@@ -247,17 +247,16 @@ class _Mind:
     # -- between waves ----------------------------------------------------------------------------
     def between_waves(self) -> Draw | None:
         """All drawn waves of the current revision are over: qualify, draw what comes next, or finish."""
-        for code in ("baseline", "gate-silent", "idle", "accounts"):
+        for code in ("baseline", "gate-silent", "idle"):
             self.lift(code)
+        if not self.facts.half_done:
+            self.lift("accounts")
         if self.person_holds():
             return None
         if not self.rollout.qualified:
             return self.requalify()
-        for ring in self.rollout.policy.rings:
-            if ring.name not in self.rollout.drawn:
-                return self.settled_draw(Draw(what="ring", ring=ring.name))
         if RESERVE not in self.rollout.drawn:
-            return self.settled_draw(Draw(what="reserve"))
+            return self.settled_draw(Draw(what="rings"))
         self.finish()
         return None
 

@@ -81,11 +81,11 @@ class Draw:
     """What the engine has to draw next, from accounts not done: decided here, carried out by the engine
     because candidates are streamed from the store (DESIGN 12.23).
 
-    `what`: requalification | ring | reserve. `ring` is set for `ring`. Waves are numbered from `first_id`.
+    `what`: `requalification` (the subset), or `rings`: every ring anew over the accounts still to go, the
+    reserve last, once the revision has qualified.
     """
 
     what: str
-    ring: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -126,14 +126,17 @@ def _preferred(ring: RingPolicy, members: Sequence[Member]) -> list[Member]:
 
 
 def _within_reach(members: list[Member], exercised: Exercised, factor: float) -> list[Member]:
-    """Canary candidates: under the watermark when one exists, else within `factor` of the smaller half."""
+    """Canary candidates: under the watermark and of no larger decade than was seen, once anything was; in the
+    first ring within `factor` of the smaller half. What is larger follows as lone waves, smallest first."""
     if not members:
         return members
+    top = max(exercised.decades, default=None)
     ceiling = exercised.largest * factor
-    if not exercised.largest:
+    if top is None:
+        top = max(member.decade for member in members)
         sizes = sorted(member.size for member in members)
         ceiling = max(sizes[(len(sizes) - 1) // 2], 1.0) * factor
-    within = [member for member in members if member.size <= ceiling]
+    within = [member for member in members if member.size <= ceiling and member.decade <= top]
     # nothing small enough: the smallest account alone opens the ring
     return within or [min(members, key=lambda m: (m.size, m.rank))]
 

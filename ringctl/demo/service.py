@@ -69,7 +69,7 @@ def _json(status: int, document: object, *, queries: int = 0, items: int = 0) ->
 Page = Callable[[Database], Answer]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Desk:
     """One account: its connection, its counters, and the lock that keeps two requests apart."""
 
@@ -90,7 +90,7 @@ class Service:
     def __init__(self, world: World) -> None:
         # phases lie apart, so that a few accounts are not turned away all at the same time
         self._desks = {
-            account.id: Desk(account, int(place * GOLDEN % 1 * TURNED_AWAY_EVERY))
+            account.id: Desk(account=account, phase=int(place * GOLDEN % 1 * TURNED_AWAY_EVERY))
             for place, account in enumerate(world.accounts)
         }
         self._kept = 0

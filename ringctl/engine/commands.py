@@ -7,7 +7,6 @@ from pathlib import Path
 
 from ringctl.core import acts
 from ringctl.core.changes import compare
-from ringctl.core.decide import RESERVE
 from ringctl.core.decisions import Decided, Step
 from ringctl.core.errors import Drifted, NotAllowed, NotFound, UnsafePlan, UsageError, VersionConflict
 from ringctl.core.model import Revision, Rollout
@@ -15,7 +14,7 @@ from ringctl.core.planning import Plan, PlanRequest, make_plan
 from ringctl.core.policy import Policy
 from ringctl.core.states import OPEN_ROLLOUT_STATES, RolloutState, Settle, TaskState, WaveState
 from ringctl.engine.parts import Parts
-from ringctl.engine.reconcile import plan_wave
+from ringctl.engine.reconcile import everything, plan_wave
 from ringctl.ports.store import NewRollout, Summary
 from ringctl.settings import LoadedBundle, load_bundle, load_policy, manifest_text
 
@@ -181,7 +180,6 @@ def _new_rollout(
             ring = planned.policy.ring(wave.ring)
             waves.append(plan_wave(ring, wave, wave_id=first + index, revision=1))
             placed.update((member.account, first + index) for member in wave.members)
-    everything = (*(ring.name for ring in planned.policy.rings), RESERVE)
     rollout = Rollout(
         id=f"{bundle.component}-{parts.new_id()[:6]}",
         release=planned.release,
@@ -192,7 +190,7 @@ def _new_rollout(
         bundle=bundle,
         revisions=revisions,
         waves=tuple(waves),
-        drawn=everything if fresh else (),
+        drawn=everything(planned.policy) if fresh else (),
         seed=made.seed,
         plan_digest=made.digest,
         fleet_digest=made.fleet_digest,

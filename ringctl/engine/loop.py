@@ -54,6 +54,7 @@ class Driver:
     stopping: threading.Event = field(default_factory=threading.Event)
     _observing: threading.Thread | None = None
     _rescued: float = float("-inf")
+    _bug: Exception | None = None
 
     def __post_init__(self) -> None:
         self.reconciler = Reconciler(parts=self.parts)
@@ -114,6 +115,8 @@ class Driver:
                 self._observing.join(timeout=10)
             if self.node is not None:
                 self.node.drain()
+        if self._bug is not None:
+            raise self._bug
 
     def _safe_step(self) -> bool:
         """A pass that survives a store that does not answer and a race lost: both are tried again."""
@@ -129,6 +132,9 @@ class Driver:
                 self.observe()
             except (ExternalError, ConflictError):
                 self.stopping.wait(1.0)
+            except Exception as error:  # noqa: BLE001 - a node that no longer observes must end, and say why
+                self._bug = error
+                self.stopping.set()
             self.stopping.wait(IDLE_S)
 
     def _rest(self) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ringctl.core.decide import checks_of
+from ringctl.core.decide import baseline_of, checks_of
 from ringctl.core.digests import canonical
 from ringctl.core.errors import SourceUnavailable, VersionConflict
 from ringctl.core.facts import CheckState
@@ -19,13 +19,17 @@ from ringctl.core.model import Rollout, Wave
 from ringctl.core.observing import Watch, activity, fold, silent, step_evidence, with_level
 from ringctl.core.policy import Check, Counter, Ratio, StepMeasure
 from ringctl.core.states import OPEN_ROLLOUT_STATES, Verdict, WaveState
-from ringctl.core.timing import Instant
+from ringctl.core.timing import SECOND, Instant, Span
 from ringctl.engine.parts import Parts
 from ringctl.ports.metrics import Reading
 from ringctl.ports.store import LookRecord, Watched
 
 CONTROL_LIMIT = 2_000
 """Most control accounts read per look."""
+
+CONTROL_NEEDED = 5
+UNGATED_EVERY_US = 10 * SECOND
+"""How often a wave without any check is looked at: its bake is credited time all the same."""
 
 WAVES_PER_RING = 4
 """Waves a ring is expected to have when `false_alarm` is shared out over the rollout (DESIGN 12.10)."""
@@ -57,7 +61,7 @@ class Observer:
         now = self.parts.store.now_us()
         if now < self._due.get(wave.id, 0):
             return False
-        self._due[wave.id] = now + min(check.every_us for check in checks)
+        self._due[wave.id] = now + every_of(checks)
         return True
 
     # -- reading ----------------------------------------------------------------------------------
@@ -93,34 +97,26 @@ class Observer:
         store = self.parts.store
         now = store.now_us()
         watched = store.watched(rollout, wave)
-        control = [a for a in store.control(rollout, limit=CONTROL_LIMIT) if a not in watched.accounts]
+        control = control_of(rollout, watched, store.control(rollout, limit=CONTROL_LIMIT))
         scene = _Scene(
-            parts=self.parts, rollout=rollout, wave=wave, watched=watched, control=tuple(control), now=now
+            parts=self.parts, rollout=rollout, wave=wave, watched=watched, control=control, now=now
         )
-        verdicts: list[CheckState] = []
-        states: dict[str, str] = {}
-        samples = 0
-        for check in checks:
-            folded, evidence = scene.fold(check, answers.get(check.source))
-            judges, verdict = scene.judge(check, evidence)
-            states[check.name] = canonical({"fold": folded, "judges": judges})
-            verdicts.append(verdict)
-            if evidence.complete:
-                samples = max(samples, activity(evidence))
-        answered = not any(verdict.error for verdict in verdicts)
-        every = min(check.every_us for check in checks)
+        seen = [scene.check(check, answers.get(check.source)) for check in checks]
+        answered = not any(one.verdict.error for one in seen)
         phase = _PHASES[wave.state]
-        credited = credit(watched.last_us, now, every) if answered else 0
+        credited = credit(watched.last_us, now, every_of(checks)) if answered else 0
+        if phase == "before":
+            credited = min(credited, *(one.baseline_left for one in seen), baseline_of(checks))
         record = LookRecord(
             wave=wave.id,
             number=watched.number + 1,
             at_us=now,
             phase=phase,
             credit_us=credited,
-            activity=samples if phase == "bake" else 0,
+            activity=max((one.samples for one in seen), default=0) if phase == "bake" else 0,
             answered=answered,
-            verdicts=tuple(verdicts),
-            states=states,
+            verdicts=tuple(one.verdict for one in seen),
+            states={one.verdict.check: one.state for one in seen},
         )
         try:
             store.add_look(record)
@@ -139,9 +135,30 @@ def watched_waves(rollout: Rollout) -> Iterator[tuple[Wave, tuple[Check, ...]]]:
             if planned:
                 return
             planned = True
-        checks = checks_of(rollout, wave)
-        if checks:
-            yield wave, checks
+        yield wave, checks_of(rollout, wave)
+
+
+def every_of(checks: Iterable[Check]) -> Span:
+    """The interval between two looks: the shortest that a check asks for."""
+    return min((check.every_us for check in checks), default=UNGATED_EVERY_US)
+
+
+def control_of(rollout: Rollout, watched: Watched, untouched: tuple[str, ...]) -> tuple[str, ...]:
+    """Accounts not touched yet and not of this wave; none when too few remain to compare with (DESIGN 12.22):
+    fewer than `control.min`, or a tenth of the fleet. The check's `without_control` judges then."""
+    control = tuple(account for account in untouched if account not in watched.accounts)
+    tenth = min(rollout.accounts // 10, CONTROL_LIMIT // 2)
+    return control if len(control) >= max(rollout.policy.limits.control_min, tenth) else ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """One check's part of a look. `baseline_left`: how much baseline may still be credited now."""
+
+    verdict: CheckState
+    state: str
+    samples: int
+    baseline_left: Span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,9 +173,9 @@ class _Scene:
     now: Instant
 
     def stored(self, check: Check, part: str) -> dict[str, Any]:
-        """The check's folded state as saved with the last look: `fold` or `judges`."""
+        """The check's folded state as saved with the last look: `fold`, `judges` or `before`."""
         text = self.watched.states.get(check.name)
-        found = json.loads(text)[part] if text else {}
+        found = json.loads(text).get(part, {}) if text else {}
         assert isinstance(found, dict)
         return found
 
@@ -181,6 +198,35 @@ class _Scene:
             reason = answer.message if answer else f"source {check.source} was not read"
             return silent(previous, watch, self.now, error=code, reason=reason)
         return fold(check, previous, answer, watch, self.now)
+
+    def check(self, check: Check, answer: "Reading | SourceUnavailable | None") -> _Seen:
+        """One check's look: folded, judged, and what it adds."""
+        folded, evidence = self.fold(check, answer)
+        judges, verdict = self.judge(check, evidence)
+        before = self.stored(check, "before")
+        samples = before.get("samples", 0)
+        if self.wave.state is WaveState.PLANNED:
+            samples += int(sum(cell.n or 0 for cell in evidence.touched if not cell.after))
+        looks = before.get("looks", 0) + 1
+        return _Seen(
+            verdict=verdict,
+            state=canonical({
+                "fold": folded, "judges": judges, "before": {"samples": samples, "looks": looks},
+            }),
+            samples=activity(evidence) if evidence.complete else 0,
+            baseline_left=self.baseline_left(check, evidence, samples, looks),
+        )  # fmt: skip
+
+    def baseline_left(self, check: Check, evidence: Evidence, samples: int, looks: int) -> Span:
+        """Baseline is at least `min_samples` where the accounts are compared with themselves (DESIGN 12.20):
+        until then a last interval stays uncredited, and the wave does not open."""
+        own = check.compare == "before-vs-after" or (
+            check.compare == "canary-vs-control" and len(evidence.control) < CONTROL_NEEDED
+        )
+        if not own or samples >= check.min_samples:
+            return check.baseline_us
+        last_interval = (looks + 2) * check.every_us >= check.baseline_us
+        return 0 if last_interval else check.baseline_us
 
     def judge(self, check: Check, evidence: Evidence) -> tuple[dict[str, JudgeState], CheckState]:
         """The judges' next states and the check's verdict."""

@@ -10,8 +10,9 @@ from ringctl.core.decisions import AddWave, Decided, Decision, Draw, PlaceHold, 
 from ringctl.core.drawing import PlannedWave, covered_ring_waves
 from ringctl.core.errors import VersionConflict
 from ringctl.core.facts import Facts
-from ringctl.core.model import Rollout, Wave
-from ringctl.core.policy import RingPolicy
+from ringctl.core.model import Member, Rollout, Wave
+from ringctl.core.planning import reserve_waves
+from ringctl.core.policy import Policy, RingPolicy
 from ringctl.core.requalifying import Candidate, drawable, requalification_waves, resume_at
 from ringctl.core.states import OPEN_ROLLOUT_STATES, WaveKind
 from ringctl.core.timing import Instant
@@ -77,8 +78,8 @@ def draw(parts: Parts, step: Step, what: Draw, facts: Facts) -> Step:
             return _nothing_to_requalify(parts, step, facts)
         drawn: tuple[str, ...] = rollout.drawn
     else:
-        planned, resumes = _ring(parts, rollout, what)
-        drawn = (*rollout.drawn, what.ring or RESERVE)
+        planned, resumes = _rings(parts, rollout)
+        drawn = everything(rollout.policy)
     first = parts.store.next_wave_ids(len(planned)) if planned else 0
     waves = tuple(_wave(rollout, wave, first + index) for index, wave in enumerate(planned))
     decisions: list[Decision] = list(step.decisions)
@@ -93,7 +94,7 @@ def draw(parts: Parts, step: Step, what: Draw, facts: Facts) -> Step:
             )
         )
     if not planned:
-        decisions.append(Decided(kind="nothing-left", payload={"what": what.what, "ring": what.ring}))
+        decisions.append(Decided(kind="nothing-left", payload={"what": what.what}))
     after = replace(rollout, waves=(*rollout.waves, *waves), drawn=drawn)
     return Step(rollout=after, decisions=tuple(decisions), wake_at_us=step.wake_at_us)
 
@@ -150,33 +151,36 @@ def _requalification(parts: Parts, rollout: Rollout) -> tuple[tuple[PlannedWave,
     return planned, resume_at(half, from_step)
 
 
-def _ring(parts: Parts, rollout: Rollout, what: Draw) -> tuple[tuple[PlannedWave, ...], dict[str, str]]:
-    """The waves of one ring (or of the reserve) over its accounts still to go, under the current revision."""
+def everything(policy: Policy) -> tuple[str, ...]:
+    """`Rollout.drawn` when all rings and the reserve are drawn."""
+    return (*(ring.name for ring in policy.rings), RESERVE)
+
+
+def _rings(parts: Parts, rollout: Rollout) -> tuple[tuple[PlannedWave, ...], dict[str, str]]:
+    """Every ring anew, canary first, over its accounts still to go; the reserve's waves last."""
     store = parts.store
     policy = rollout.policy
     from_step = rollout.bundle.from_step
-    traits, decades = store.done_traits(rollout.id, rollout.revision.number)
-    largest = store.largest_done(rollout.id, rollout.revision.number)
-    exercised = Exercised(traits=traits, decades=decades, largest=largest)
+    number = rollout.revision.number
+    traits, decades = store.done_traits(rollout.id, number)
+    exercised = Exercised(traits=traits, decades=decades, largest=store.largest_done(rollout.id, number))
     planned: list[PlannedWave] = []
+    reserve: dict[str, list[Member]] = {}
     half: list[Candidate] = []
-    rings = [policy.ring(what.ring)] if what.ring else list(policy.rings)
-    for ring in rings:
-        rows = store.candidates(rollout, ring=ring.name, reserve=not what.ring)
+    for ring in policy.rings:
+        rows = store.candidates(rollout, ring=ring.name)
         candidates = [Candidate(member=m, state=s, last_step=last) for m, s, last in rows]
         usable = [c for c in candidates if drawable(c, from_step)]
         half += [c for c in usable if c.half_done]
         members = sorted((c.member for c in usable), key=lambda member: member.rank)
-        if not members:
-            continue
-        if not what.ring:
-            planned.append(PlannedWave(ring=ring.name, kind=WaveKind.RESERVE, members=tuple(members)))
-            continue
-        waves, exercised = covered_ring_waves(
-            ring, members, exercised, factor=policy.limits.size_factor, choose=parts.choose
-        )
-        planned += waves
-    return tuple(planned), resume_at(half, from_step)
+        reserve[ring.name] = [member for member in members if member.reserve]
+        going = [member for member in members if not member.reserve]
+        if going:
+            waves, exercised = covered_ring_waves(
+                ring, going, exercised, factor=policy.limits.size_factor, choose=parts.choose
+            )
+            planned += waves
+    return (*planned, *reserve_waves(policy, reserve)), resume_at(half, from_step)
 
 
 def _nothing_to_requalify(parts: Parts, step: Step, facts: Facts) -> Step:
@@ -188,7 +192,6 @@ def _nothing_to_requalify(parts: Parts, step: Step, facts: Facts) -> Step:
         held = replace(held, state=held.active_state)
         return Step(rollout=held, decisions=(*step.decisions, PlaceHold(hold=hold)))
     current = replace(rollout.revision, qualified_at_us=parts.store.now_us())
-    everything = (*(ring.name for ring in rollout.policy.rings), RESERVE)
-    done = replace(rollout, revisions=(*rollout.revisions[:-1], current), drawn=everything)
+    done = replace(rollout, revisions=(*rollout.revisions[:-1], current), drawn=everything(rollout.policy))
     said = Decided(kind="nothing-left", payload={"what": "requalification", "revision": current.name})
     return Step(rollout=done, decisions=(*step.decisions, said))

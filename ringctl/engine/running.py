@@ -252,7 +252,8 @@ _EFFECT: Mapping[Outcome, EffectState] = {
     Outcome.DONE: EffectState.DONE,
     Outcome.FAILED: EffectState.FAILED,
     Outcome.UNREACHABLE: EffectState.FAILED,
-    Outcome.STOPPED: EffectState.UNKNOWN,
+    # stopped between two batches: not done for certain, and the target's ledger has the place to go on from
+    Outcome.STOPPED: EffectState.FAILED,
     Outcome.UNKNOWN: EffectState.UNKNOWN,
 }
 

@@ -6,12 +6,11 @@ effect: nothing sent, rolled back for certain, or not known.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 from ringctl.executors.sqltext import POSTGRESQL, SQLITE
 
 Value = str | int | None
-CONNECT_SECONDS: Final = 5.0
 
 
 class TargetError(Exception):
@@ -111,20 +110,6 @@ def engine_of(target: str) -> str:
     if not separator:
         return SQLITE if target else ""
     return {"sqlite": SQLITE, "postgresql": POSTGRESQL, "postgres": POSTGRESQL}.get(scheme, "")
-
-
-def open_database(target: str, seconds: float = CONNECT_SECONDS) -> Database:
-    """Connect to a target within `seconds`; raises Unreachable or Refused."""
-    engine = engine_of(target)
-    if engine == POSTGRESQL:
-        from ringctl.executors.target_postgres import PostgresDatabase
-
-        return PostgresDatabase(target, seconds)
-    if engine == SQLITE:
-        from ringctl.executors.target_sqlite import SqliteDatabase
-
-        return SqliteDatabase(target.removeprefix("sqlite:///"), seconds)
-    raise Refused("the database is neither a path, sqlite:///... nor postgresql://...")
 
 
 def one_text(rows: Sequence[Sequence[object]]) -> str:

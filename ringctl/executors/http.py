@@ -25,7 +25,7 @@ from ringctl.ports.executor import Control, Fencing, Order, Outcome, Probed, Ran
 OPTIONS: Final = ("method", "url", "headers", "body", "expect")
 PROBE_OPTIONS: Final = ("url", "method", "headers", "expect", "absent")
 METHODS: Final = ("POST", "PUT", "PATCH", "DELETE", "GET", "HEAD")
-MAX_ANSWER_BYTES: Final = 64 * 1024
+MAX_ANSWER_BYTES: Final = 1024 * 1024
 LOGGED_BYTES: Final = 2000
 _HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OWN: Final = frozenset({"idempotency-key", "x-ringctl-token", "x-fence", "content-length", "host"})
@@ -105,6 +105,8 @@ def _answered(
             method, url, headers=headers, body=body, timeout_s=_timeout(control),
             follow_redirects=False, max_bytes=MAX_ANSWER_BYTES,
         )  # fmt: skip
+    except net.Unsendable as error:
+        return Ran(outcome=Outcome.FAILED, reason=str(error))
     except net.Unreached as error:
         return Ran(outcome=Outcome.UNREACHABLE, reason=str(error))
     except net.NoAnswer as error:

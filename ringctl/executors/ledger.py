@@ -170,7 +170,11 @@ def enter(database: Database, order: Order, incarnation: str) -> Entry:
     if row is None:
         raise Refused("the ledger's row vanished: something else writes to it")
     found = Standing.NEW if inserted else standing(row, order)
-    if found not in {Standing.NEW, Standing.GO_ON, Standing.TAKE_OVER}:
+    if found is Standing.ALREADY:
+        database.run(_sql(_FENCE_OFF, database), _names(order))
+        database.commit()
+        return Entry(standing=found, place=row.place, incarnation=incarnation)
+    if found in {Standing.STALE, Standing.OTHER}:
         database.rollback()
         return Entry(standing=found, place=row.place, incarnation=incarnation, reason=_reason(found, row))
     if not inserted:

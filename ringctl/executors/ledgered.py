@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -10,16 +9,7 @@ from ringctl.core.bundle import StepSpec
 from ringctl.core.errors import Finding, InvalidInput
 from ringctl.core.placeholders import expand_database, expand_line
 from ringctl.executors import ledger
-from ringctl.executors.databases import (
-    CONNECT_SECONDS,
-    Database,
-    Limits,
-    Refused,
-    TargetError,
-    Value,
-    engine_of,
-    open_database,
-)
+from ringctl.executors.databases import Database, Limits, Refused, TargetError, Value, engine_of
 from ringctl.executors.options import (
     bad_mapping,
     bad_placeholders,
@@ -30,21 +20,26 @@ from ringctl.executors.options import (
     text_of,
 )
 from ringctl.executors.sqltext import POSTGRESQL, SQLITE, forbidden
+from ringctl.executors.targets import CONNECT_SECONDS, open_database
 from ringctl.executors.watch import ended, seconds_left
 from ringctl.ports.executor import Control, Order, Outcome, Probed, Ran
 
 OPTIONS: Final = ("file", "database", "params")
+Look = Callable[[StepSpec, str, str], Sequence[Finding]]
+"""What is wrong with a step's text in a dialect."""
 
 
-@dataclass(slots=True, kw_only=True)
 class Session:
     """A run that the ledger let in: its connection and its place (both replaced on reconnecting)."""
 
-    order: Order
-    control: Control
-    target: str
-    database: Database
-    entry: ledger.Entry
+    def __init__(
+        self, order: Order, control: Control, target: str, database: Database, entry: ledger.Entry
+    ) -> None:
+        self.order = order
+        self.control = control
+        self.target = target
+        self.database = database
+        self.entry = entry
 
     def reopen(self) -> None:
         """Connect and enter anew, after a lost connection; raises TargetError."""
@@ -63,7 +58,7 @@ def run_ledgered(
     order: Order,
     control: Control,
     work: Callable[[Session, str, Mapping[str, Value]], Ran],
-    look: Callable[[StepSpec, str, str], Sequence[Finding]] = lambda *_: (),
+    look: Look = lambda *_: (),
 ) -> Ran:
     """Let `work` run with the file's text and the bound parameters, if inputs, right and ledger allow it.
 
@@ -75,9 +70,7 @@ def run_ledgered(
             name: expand_line(text, order.placeholders)
             for name, text in mapping_of(order.step.options.get("params")).items()
         }
-        text = _checked_text(order, engine_of(target))
-        if wrong := look(order.step, text, engine_of(target)):
-            raise InvalidInput(wrong)
+        text = _checked_text(order, engine_of(target), look)
     except InvalidInput as error:
         return Ran(outcome=Outcome.FAILED, reason=f"{error.code}: {error.message}")
     why = ended(control)
@@ -89,7 +82,7 @@ def run_ledgered(
         return Ran(outcome=Outcome.FAILED, reason=f"before the first statement: {error.reason}")
     except TargetError as error:  # also a commit lost here: only the ledger's row was in it
         return Ran(outcome=Outcome.UNREACHABLE, reason=error.reason)
-    session = Session(order=order, control=control, target=target, database=database, entry=entry)
+    session = Session(order, control, target, database, entry)
     try:
         refusal = standing_refusal(session.entry)
         return work(session, text, values) if refusal is None else refusal
@@ -164,7 +157,7 @@ def text_findings(text: str, path: str, database: str) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _checked_text(order: Order, engine: str) -> str:
+def _checked_text(order: Order, engine: str, look: Look) -> str:
     """The file's text, read from the verified copy; raises InvalidInput."""
     name = text_of(order.step, "file")
     path = order.files / name
@@ -181,6 +174,8 @@ def _checked_text(order: Order, engine: str) -> str:
     found = forbidden(text, engine)
     if found:
         raise InvalidInput(found, f"{name}:{found[0].line}: {found[0].message}")
+    if wrong := look(order.step, text, engine):
+        raise InvalidInput(wrong)
     return text
 
 

@@ -139,12 +139,17 @@ class Shim:
         """Fork and execute; False when that did not work, and then nothing has run."""
         self.output, output_write = os.pipe()
         error_read, error_write = os.pipe()
+        go_read, go_write = os.pipe()
         shim = os.getpid()
         self.pid = os.fork()
         if self.pid == 0:
-            self.become(shim, output_write, error_write)
-        os.close(output_write)
-        os.close(error_write)
+            os.close(go_write)
+            self.become(shim, go_read, output_write, error_write)
+        for end in (output_write, error_write, go_read):
+            os.close(end)
+        report(f"started {self.pid}")  # before it can do anything: the node must know whom to kill
+        quietly(os.write, go_write, b"g")
+        os.close(go_write)
         failure = os.read(error_read, CHUNK)
         os.close(error_read)
         if failure:
@@ -152,15 +157,14 @@ class Shim:
             report("noexec " + failure.decode(errors="replace"))
             return False
         os.set_blocking(self.output, False)
-        report(f"started {self.pid}")
         return True
 
-    def become(self, shim: int, output: int, error: int) -> None:
+    def become(self, shim: int, go: int, output: int, error: int) -> None:
         """In the child: a session of its own, death with the shim, clean descriptors, then the program."""
         try:
             os.setsid()
             prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != shim:
+            if os.getppid() != shim or not os.read(go, 1):
                 os._exit(127)
             signal.set_wakeup_fd(-1)
             for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGTERM, signal.SIGCHLD):

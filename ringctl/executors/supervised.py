@@ -1,6 +1,7 @@
 """The node's side of the shim: starts it, forwards the lease as it is renewed, reads what it says."""
 
 import contextlib
+import importlib.util
 import os
 import selectors
 import signal
@@ -8,14 +9,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from ringctl.core.errors import BugError
 from ringctl.ports.executor import Control
 
-SHIM: Final = Path(__file__).with_name("shim.py")
+_FOUND: Final = importlib.util.find_spec("ringctl.executors.shim")
+SHIM: Final = Path(_FOUND.origin if _FOUND and _FOUND.origin else "shim.py")
 POLL_SECONDS: Final = 0.05
 OVERDUE_SECONDS: Final = 10.0
 STREAMED_BYTES: Final = 32 * 1024
@@ -34,23 +36,22 @@ class Command:
     grace_s: float
 
 
-@dataclass(slots=True, kw_only=True)
 class End:
-    """How it ended. `lost`: the shim itself vanished or did not answer; the step was killed."""
+    """How it ended, as the shim reports it line by line."""
 
-    started: int = 0
-    late: bool = False
-    noexec: str = ""
-    code: int | None = None
-    signal: int = 0
-    killed: str = ""
-    left: int = 0
-    whole: bool = False
-    seen: list[str] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.started = 0
+        self.late = False
+        self.noexec = ""
+        self.code: int | None = None
+        self.signal = 0
+        self.killed = ""
+        self.left = 0
+        self.whole = False
 
     @property
     def lost(self) -> bool:
-        """Whether the shim did not report the end."""
+        """Whether the shim vanished or did not answer; the step was killed."""
         return not self.whole
 
     def take(self, line: str) -> None:

@@ -2,7 +2,7 @@
 
 import csv
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -16,11 +16,13 @@ from ringctl.inventories.rows import (
     ROW_LENGTH,
     Layout,
     Reading,
+    Spot,
     refused,
 )
+from ringctl.ports.inventory import Inventory
 
 
-class CsvInventory:
+class CsvInventory(Inventory):
     """Reads a CSV file (RFC 4180, UTF-8, with or without byte order mark)."""
 
     name = "csv"
@@ -49,7 +51,7 @@ def _read_rows(reading: Reading, file: TextIO) -> None:
         for row in reader:
             line, start = start, reader.line_num + 1
             if len(row) == width:
-                reading.add(layout, row, line, _columns(lines, line))
+                reading.add(layout, row, line, _spots(lines, line))
             elif row:
                 message = f"the row has {len(row)} cells, the header has {width}"
                 hint = _quote_hint(row, width)
@@ -79,12 +81,12 @@ class _Lines(Iterator[str]):
 
 
 def _header(reading: Reading, header: Sequence[str], lines: _Lines) -> Layout | None:
-    place = _columns(lines, lines.number)
+    spot = _spots(lines, lines.number)
     seen: set[str] = set()
     for index, name in enumerate(header):
         if name in seen or not name.strip():
             what = f"two columns are called `{name}`" if name.strip() else "a column has no name"
-            reading.note(COLUMN_TWICE, what, lines.number, place(index), text=name, source_line=lines.last)
+            reading.note(COLUMN_TWICE, what, lines.number, spot(index)[0], text=name, source_line=lines.last)
         seen.add(name)
     if reading.findings:
         return None
@@ -95,12 +97,12 @@ def _header(reading: Reading, header: Sequence[str], lines: _Lines) -> Layout | 
     return layout
 
 
-def _columns(lines: _Lines, first: int) -> Callable[[int], int]:
-    """Where the cells of the row that was just read begin. Counted only when a message needs it."""
+def _spots(lines: _Lines, first: int) -> Spot:
+    """Where the cells of the row that was just read begin."""
 
-    def begins(index: int) -> int:
+    def begins(index: int) -> tuple[int, str]:
         if lines.number != first:
-            return 1  # the row spans lines: its first line is named, the column is not counted
+            return 1, ""  # the row spans lines: its first line is named, the column is not counted
         column, quoted, cell = 1, False, 0
         for letter in itertools.islice(lines.last, 100_000):
             if cell == index:
@@ -110,7 +112,7 @@ def _columns(lines: _Lines, first: int) -> Callable[[int], int]:
             elif letter == "," and not quoted:
                 cell += 1
             column += 1
-        return column
+        return column, lines.last
 
     return begins
 

@@ -1,14 +1,14 @@
 """`ndjson`: accounts as one JSON object a line."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
 from ringctl.core.fleet import Fleet
 from ringctl.core.policy import InventorySpec
 from ringctl.inventories.files import opened
-from ringctl.inventories.rows import COLUMN_TWICE, MALFORMED, Layout, Reading
+from ringctl.inventories.rows import COLUMN_TWICE, MALFORMED, Layout, Reading, Spot
+from ringctl.ports.inventory import Inventory
 
 MAX_LINE = 1024 * 1024
 
@@ -22,7 +22,7 @@ class _Malformed(ValueError):
         self.text = text
 
 
-class NdjsonInventory:
+class NdjsonInventory(Inventory):
     """Reads newline-delimited JSON: numbers and true/false become their text, null an empty cell."""
 
     name = "ndjson"
@@ -67,14 +67,14 @@ def _read_lines(reading: Reading, file: TextIO) -> None:
             layouts[columns] = reading.layout(columns, number)
         layout = layouts[columns]
         if layout is not None:
-            reading.add(layout, tuple(cells.values()), number, _columns(line, columns))
+            reading.add(layout, tuple(cells.values()), number, _spots(line, columns))
 
 
-def _columns(line: str, columns: tuple[str, ...]) -> Callable[[int], int]:
+def _spots(line: str, columns: tuple[str, ...]) -> Spot:
     """Where a key stands in the line, for messages."""
 
-    def begins(index: int) -> int:
-        return line.find(json.dumps(columns[index], ensure_ascii=False)) + 1 or 1
+    def begins(index: int) -> tuple[int, str]:
+        return line.find(json.dumps(columns[index], ensure_ascii=False)) + 1 or 1, line
 
     return begins
 

@@ -37,7 +37,8 @@ _CONTROL = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _REORDER = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _INTERNED = 20_000
 
-Column = Callable[[int], int]
+Spot = Callable[[int], tuple[int, str]]
+"""Where a cell of the row begins, and the source line; asked only when a message needs it."""
 
 
 class Row(Mapping[str, str]):
@@ -92,6 +93,10 @@ class Reading:
         """Note one mistake. `more`: text, source_line, hint."""
         self.findings.append(_finding(self.path, code, message, (line, column), more))
 
+    def _note_cell(self, code: str, message: str, line: int, at: tuple[int, str], text: str) -> None:
+        column, source_line = at
+        self.note(code, message, line, column, text=text, source_line=source_line)
+
     def layout(self, columns: Sequence[str], line: int) -> Layout | None:
         """The layout of rows with these columns; None (and findings) when one that is needed is missing."""
         spec = self.spec
@@ -130,16 +135,16 @@ class Reading:
             places={columns[place]: index for index, place in enumerate(kept)},
         )
 
-    def add(self, layout: Layout, cells: Sequence[str], line: int, column: Column) -> None:
-        """Take one row. `column` says where a cell begins, for messages."""
+    def add(self, layout: Layout, cells: Sequence[str], line: int, spot: Spot) -> None:
+        """Take one row."""
         name = cells[layout.id]
         size = 0.0
         if layout.size is not None:
-            size = self._size(cells[layout.size], line, column, layout.size)
-        self._check_id(name, line, column, layout.id)
+            size = self._size(cells[layout.size], line, spot, layout.size)
+        self._check_id(name, line, spot, layout.id)
         for place in layout.target:
             if not cells[place].isprintable():
-                self._check_text(cells[place], line, column(place), "a target")
+                self._check_text(cells[place], line, spot(place), "a target")
         if layout.database is not None:
             self._check_database(cells[layout.database], line)
         intern = self._intern
@@ -155,7 +160,7 @@ class Reading:
             return text
         return found
 
-    def _size(self, text: str, line: int, column: Column, place: int) -> float:
+    def _size(self, text: str, line: int, spot: Spot, place: int) -> float:
         if text.isdecimal() and text.isascii() and len(text) < 16:
             return float(text)
         if _SIZE.fullmatch(text):
@@ -165,29 +170,29 @@ class Reading:
         message = f"the size `{text[:40]}` is not a number of at least 0"
         if not text:
             message = "the size is empty"
-        self.note(BAD_SIZE, message, line, column(place), text=text)
+        self._note_cell(BAD_SIZE, message, line, spot(place), text)
         return 0.0
 
-    def _check_id(self, name: str, line: int, column: Column, place: int) -> None:
+    def _check_id(self, name: str, line: int, spot: Spot, place: int) -> None:
         if not name.strip():
-            self.note(EMPTY_ID, "the account has no id", line, column(place), text=name)
+            self._note_cell(EMPTY_ID, "the account has no id", line, spot(place), name)
             return
         if len(name) > MAX_ID:
             message = f"the id has {len(name)} characters, at most {MAX_ID} are allowed"
-            self.note(BAD_ID, message, line, column(place), text=name)
+            self._note_cell(BAD_ID, message, line, spot(place), name)
         elif not name.isprintable():
-            self._check_text(name, line, column(place), "the id")
+            self._check_text(name, line, spot(place), "the id")
         if name != name.strip():
             message = "the id begins or ends with a blank"
-            self.note(BAD_ID, message, line, column(place), text=name, hint="remove the blank")
+            self._note_cell(BAD_ID, message, line, spot(place), name)
         first = self._lines.setdefault(name, line)
         if first != line:
             self._twice.setdefault(name, [first]).append(line)
 
-    def _check_text(self, text: str, line: int, column: int, subject: str) -> None:
+    def _check_text(self, text: str, line: int, at: tuple[int, str], subject: str) -> None:
         """Control characters would break argument lists, logs and terminals."""
         if _REORDER.search(text) or any(unicodedata.category(one) in _CONTROL for one in text):
-            self.note(BAD_ID, f"{subject} holds a control character", line, column, text=ascii(text))
+            self._note_cell(BAD_ID, f"{subject} holds a control character", line, at, ascii(text))
 
     def _check_database(self, database: str, line: int) -> None:
         if not database:

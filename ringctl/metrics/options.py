@@ -7,6 +7,7 @@ time, RC8005 the server answers with an error, RC8010 the source's options are w
 import math
 import os
 import re
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,19 +126,23 @@ def exchange(ask: Ask) -> net.Response:
     """Send it; the answer has status 200. Raises SourceUnavailable RC8001, 8002, 8003, 8004 or 8005."""
     if not ask.timeout_s > 0:
         raise SourceUnavailable(f"{ask.url}: no time left to ask", code=TIMED_OUT)
+    began = time.monotonic()
     try:
         answer = net.request(
             ask.method,
             ask.url,
             headers=ask.headers,
-            body=ask.body,
+            body=ask.body or None,
             timeout_s=ask.timeout_s,
             max_bytes=MOST_BYTES,
         )
+    except net.Unsendable as error:
+        raise SourceUnavailable(error.message, code=WRONG_OPTIONS) from error
     except net.Unreached as error:
-        raise SourceUnavailable(error.message, code=UNREACHABLE, hint=error.hint) from error
+        raise SourceUnavailable(error.message, code=UNREACHABLE) from error
     except net.NoAnswer as error:
-        raise SourceUnavailable(error.message, code=TIMED_OUT, hint=error.hint) from error
+        late = time.monotonic() - began >= ask.timeout_s
+        raise SourceUnavailable(error.message, code=TIMED_OUT if late else MALFORMED) from error
     if answer.status == 200:
         return answer
     if answer.status in {401, 403}:

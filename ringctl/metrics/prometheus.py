@@ -162,7 +162,7 @@ class _Asking:
     def _ask(self, form: Mapping[str, str]) -> tuple[object, object]:
         """Type of the result, and the result."""
         left_s = self._deadline - time.monotonic()
-        body = urlencode({**form, "timeout": f"{max(left_s, 0.001):.3f}s"}).encode()
+        body = urlencode({**form, "timeout": f"{max(1, round(1000 * left_s))}ms"}).encode()
         try:
             answer = exchange(
                 Ask(method="POST", url=self._url, headers=self._headers, body=body, timeout_s=left_s)

@@ -64,7 +64,7 @@ def read_step(node: Node, where: str, shop: Workshop) -> StepSpec:
         id=keys.read("id", units.name, ""),
         executor=executor,
         options=options,
-        probe=_probe(keys, shop, files),
+        probe=_probe(keys, executor, shop, files),
         undo=_undo(keys, shop, files, usual if isinstance(usual, str) else ""),
         files=tuple(sorted(files)),
         timeout_us=keys.read("timeout", _timeout, 60 * SECOND),
@@ -198,17 +198,15 @@ def _one_of(keys: Keys, options: tuple[str, ...]) -> str:
     return ""
 
 
-def _probe(keys: Keys, shop: Workshop, files: set[str]) -> Options | None:
-    return _side(
-        keys,
-        "probe",
-        ProbeFields,
-        shop,
-        {
-            "command": lambda below: _flat_command(below, shop, files),
-            "http": lambda below: {"http": http_probe(below.place("http"), shop.report, below.path("http"))},
-        },
-    )
+def _probe(keys: Keys, executor: str, shop: Workshop, files: set[str]) -> Options | None:
+    """What finds out about the step; a command asks with a command, a request with a request."""
+    readers: dict[str, Callable[[Keys], Options]] = {
+        "command": lambda below: _flat_command(below, shop, files),
+        "http": lambda below: {"http": http_probe(below.place("http"), shop.report, below.path("http"))},
+    }
+    if executor in readers:
+        readers = {executor: readers[executor]}
+    return _side(keys, "probe", ProbeFields, shop, readers)
 
 
 def _undo(keys: Keys, shop: Workshop, files: set[str], database: str) -> Options | None:

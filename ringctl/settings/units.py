@@ -25,7 +25,7 @@ MOST = 1_000_000_000
 
 _PARTS = re.compile(r"(\d{1,9})(ms|[dhms])")
 _SPAN = re.compile(r"(?:\d{1,9}(?:ms|[dhms]))+")
-_LOOSE_SPAN = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
+_LOOSE_SPAN = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*")
 _SHARE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)%")
 _NEAR_UNITS = {"sec": "s", "second": "s", "min": "m", "minute": "m", "hour": "h", "hr": "h", "day": "d"}
 
@@ -156,11 +156,6 @@ def flag(node: Node) -> bool:
             hint=hint.get(node.text.lower(), ""),
         )
     return node.value
-
-
-def plain(node: Node) -> object:
-    """Whatever stands there, as plain JSON values."""
-    return node.plain()
 
 
 def one_of(*options: str) -> Callable[[Node], str]:

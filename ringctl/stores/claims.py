@@ -1,6 +1,6 @@
 """Claims: the exclusive right to run a task, and every write that needs it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from ringctl.core.digests import canonical
@@ -125,6 +125,8 @@ class Claims(Part):
             member, begun_us = begun
             if begun_us == now:
                 tx.run("touch_member", id=member, now=now)
+                if claim.size > self._touched.get(claim.rollout, -1.0):
+                    tx.run("put_touched_size", task=claim.task, size=claim.size)
             added = tx.run(
                 "add_intent",
                 task=claim.task,
@@ -137,6 +139,8 @@ class Claims(Part):
             )
             if added != 1:
                 raise BugError(f"step {step} took effect on {claim.account}: it is never begun again")
+        # committed by this process: a smaller account need not be written
+        self._touched[claim.rollout] = max(claim.size, self._touched.get(claim.rollout, -1.0))
 
     def result(
         self,
@@ -173,45 +177,42 @@ class Claims(Part):
         """See `Store.finish`. A task given back that stands half way in a withdrawn wave is `unknown`."""
         if state not in _ENDS:
             raise BugError(f"a claim does not end as {state}")
+        noted: list[tuple[int, int, str, str]] = []
         with self.database.write() as tx:
             now = tx.now_us()
-            row = tx.one("task_to_finish", task=claim.task)
-            if row is None:
-                raise claim_lost(claim)
-            key, wave, member, holder, wave_state, is_open, begun, in_doubt = row
+            in_doubt = False
             if state is TaskState.PENDING:
-                state = given_back(wave_state, is_open=bool(is_open), begun=bool(begun))
+                state, in_doubt = _returned(tx, claim)
             # the lines go first: they need the claim that this transaction ends
-            held = (
-                _log(tx, claim, lines)
-                and tx.run(
-                    "finish_task",
-                    task=claim.task,
-                    claim=claim.id,
-                    state=state,
-                    reason=reason,
-                    now=now,
-                    resolving=int(bool(in_doubt) and state is TaskState.PENDING),
-                )
-                == 1
+            held = _log(tx, claim, lines)
+            ended = held and tx.one(
+                "finish_task",
+                task=claim.task,
+                claim=claim.id,
+                state=state,
+                reason=reason,
+                now=now,
+                resolving=int(in_doubt),
             )
-            if held:
-                moves = Moves(rollout=key, session=holder or "")
-                moves.task(wave, TaskState.RUNNING, state)
+            if ended:
+                key, member, holder = ended
+                moves = Moves(rollout=key, session=holder)
+                moves.task(claim.wave, TaskState.RUNNING, state)
                 if state is TaskState.DONE:
                     close_member(tx, moves, member, proven=claim.revision)
-                    self._note_traits(tx, key, claim)
+                    noted = self._note_traits(tx, key, claim)
                 moves.write(tx)
-        if not held:
+        if not ended:
             raise claim_lost(claim)
-        if state is TaskState.DONE:
-            self._traits_done.update(_trait_keys(key, claim))
+        self._traits_done.update(noted)
 
-    def _note_traits(self, tx: Transaction, key: int, claim: Claim) -> None:
+    def _note_traits(self, tx: Transaction, key: int, claim: Claim) -> list[tuple[int, int, str, str]]:
         """Note the trait values that this revision has met. What this process saw committed is not written again."""
-        for rollout, revision, trait, value in _trait_keys(key, claim):
-            if (rollout, revision, trait, value) not in self._traits_done:
-                tx.run("add_done_trait", rollout=rollout, revision=revision, trait=trait, value=value)
+        every = [(key, claim.revision, trait, value) for trait, value in claim.traits.items()]
+        new = [one for one in every if one not in self._traits_done]
+        for rollout, revision, trait, value in new:
+            tx.run("add_done_trait", rollout=rollout, revision=revision, trait=trait, value=value)
+        return new
 
     def log(self, claim: Claim, lines: Sequence[str]) -> None:
         """See `Store.log`."""
@@ -268,12 +269,28 @@ def claim_lost(claim: Claim) -> ClaimLost:
 def close_member(tx: Transaction, moves: Moves, member: int, *, proven: int) -> None:
     """The member has nothing more to do; `proven` is the revision under which a worker did it, else 0."""
     row = tx.one("close_member", id=member, proven=proven)
-    if row is not None:
-        moves.close(*row)
+    if row is None:
+        return
+    ring, reserve, drawn, decade, size = row
+    moves.member(ring, reserve, drawn, -1)
+    if proven:
+        tx.run(
+            "add_done_size",
+            rollout=moves.rollout,
+            revision=proven,
+            decade=decade,
+            session=moves.session,
+            size=size,
+        )
 
 
-def _trait_keys(key: int, claim: Claim) -> Iterable[tuple[int, int, str, str]]:
-    return [(key, claim.revision, trait, value) for trait, value in claim.traits.items()]
+def _returned(tx: Transaction, claim: Claim) -> tuple[TaskState, bool]:
+    """What a task given back becomes, and whether a step of it is still open."""
+    row = tx.one("task_to_return", task=claim.task)
+    assert row is not None
+    wave_state, is_open, begun, in_doubt = row
+    state = given_back(wave_state, is_open=bool(is_open), begun=bool(begun))
+    return state, bool(in_doubt) and state is TaskState.PENDING
 
 
 def _allow(

@@ -12,10 +12,6 @@ from ringctl.core.states import TaskState
 from ringctl.stores.database import Transaction
 
 STATES = tuple(TaskState)
-OPEN_MEMBERS = 0
-"""In `ring_count` this stands for a revision and counts all members that are neither done nor skipped."""
-
-
 RESOLVE_TRIES: Final = 3
 """How often a resolution is begun whose holder dies; one that ends as unknown is not begun again."""
 
@@ -39,17 +35,11 @@ class Moves:
             self.tasks[wave, after] += count
 
     def member(self, ring: int, reserve: int, revision: int, count: int) -> None:
-        """Open members of a ring drawn under a revision (`OPEN_MEMBERS`: all of them) became more or fewer."""
+        """Open members of a ring whose newest drawing was under a revision (0: never) became more or fewer."""
         self.members[ring, reserve, revision] += count
 
-    def close(self, ring: int, reserve: int, drawn: int) -> None:
-        """A member has nothing more to do."""
-        self.member(ring, reserve, OPEN_MEMBERS, -1)
-        if drawn:
-            self.member(ring, reserve, drawn, -1)
-
     def write(self, tx: Transaction) -> None:
-        """Add the sums to the session's rows."""
+        """Add the sums to the session's rows, and begin anew."""
         for wave in sorted({wave for (wave, _), count in self.tasks.items() if count}):
             tx.run(
                 "add_progress",
@@ -69,3 +59,5 @@ class Moves:
                     session=self.session,
                     members=count,
                 )
+        self.tasks.clear()
+        self.members.clear()

@@ -40,18 +40,13 @@ class Carrying:
                 opened = self.tx.run("open_wave_tasks", wave=decision.wave)
                 self.moves.task(decision.wave, TaskState.WAITING, TaskState.PENDING, opened)
             case WithdrawWave():
-                self._withdraw(decision.wave)
+                cancel_idle(self.tx, self.moves, decision.wave, self.now_us, _WITHDRAWN)
             case AddWave():
                 self._draw(decision)
             case PlaceHold() | LiftHold() | Decided():
                 pass  # part of the rollout already: only journalled
             case _:
                 assert_never(decision)
-
-    def _withdraw(self, wave: int) -> None:
-        for state, count in self.tx.rows("idle_of_wave", wave=wave):
-            self.moves.task(wave, state, TaskState.CANCELLED, count)
-        self.tx.run("cancel_idle_of_wave", wave=wave, now=self.now_us, reason=_WITHDRAWN)
 
     def _draw(self, decision: AddWave) -> None:
         """Give each member its task of this revision; end what older revisions left unfinished."""
@@ -92,8 +87,7 @@ class Carrying:
                 start_at=start_at,
             )
         self.tx.run("draw_member", id=member, revision=wave.revision)
-        if drawn:
-            self.moves.member(ring, reserve, drawn, -1)
+        self.moves.member(ring, reserve, drawn, -1)
         self.moves.member(ring, reserve, wave.revision, 1)
 
     def _overtake(self, member: int, revision: int) -> None:
@@ -104,8 +98,16 @@ class Carrying:
             self.moves.task(wave, state, TaskState.CANCELLED)
 
 
-def end_tasks(tx: Transaction, key: int, moves: Moves, now_us: Instant) -> None:
-    """The rollout ended: tasks that never began are cancelled, drawn or not."""
-    for wave, state, count in tx.rows("idle_of_rollout", rollout=key):
+def cancel_idle(tx: Transaction, moves: Moves, wave: int, now_us: Instant, reason: str) -> None:
+    """Cancel the wave's tasks that never began."""
+    for state, count in tx.rows("idle_of_wave", wave=wave):
         moves.task(wave, state, TaskState.CANCELLED, count)
-    tx.run("cancel_idle_of_rollout", rollout=key, now=now_us, reason=_ENDED)
+    tx.run("cancel_idle_of_wave", wave=wave, now=now_us, reason=reason)
+
+
+def end_tasks(tx: Transaction, key: int, moves: Moves, now_us: Instant) -> None:
+    """The rollout ended: tasks that never began are cancelled, drawn or not. Counters tell which waves have any."""
+    moves.write(tx)
+    for (wave,) in tx.rows("waves_with_idle", rollout=key):
+        cancel_idle(tx, moves, wave, now_us, _ENDED)
+    tx.run("cancel_undrawn", rollout=key, now=now_us, reason=_ENDED)

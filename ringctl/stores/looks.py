@@ -9,7 +9,7 @@ from ringctl.core.facts import CheckState, Drift, Facts, RingFacts, WaveFacts
 from ringctl.core.model import Rollout, Wave
 from ringctl.ports.store import LookRecord, Watched
 from ringctl.stores import rows
-from ringctl.stores.counting import OPEN_MEMBERS, RESOLVE_TRIES
+from ringctl.stores.counting import RESOLVE_TRIES
 from ringctl.stores.database import Transaction, Value
 from ringctl.stores.journal import rollout_key
 from ringctl.stores.part import Part
@@ -188,18 +188,13 @@ def _wave_facts(
 
 
 def _ring_facts(
-    counts: Sequence[tuple[int, str, int, int, int]],
+    counts: Sequence[tuple[str, int, int, int]],
 ) -> tuple[dict[str, RingFacts], int]:
     """Per ring: open members less those drawn under the current revision; and all open members."""
     rest: dict[str, list[int]] = {}
-    unfinished = 0
-    for _, ring, reserve, revision, members in counts:
-        place = rest.setdefault(ring, [0, 0])
-        if revision == OPEN_MEMBERS:
-            unfinished += members
-            place[reserve] += members
-        else:
-            place[reserve] -= members
+    for ring, reserve, members, drawn in counts:
+        rest.setdefault(ring, [0, 0])[reserve] = members - drawn
+    unfinished = sum(members for _, _, members, _ in counts)
     return {name: RingFacts(rest=n[0], reserve=n[1]) for name, n in rest.items()}, unfinished
 
 

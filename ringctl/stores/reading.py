@@ -61,13 +61,13 @@ class Reading(Part):
             numbers = [row[0] for row in tx.rows("revision_steps", rollout=key)]
             wanted = numbers if revision is None else [revision]
             found = [tx.one("largest_done", rollout=key, revision=number) for number in wanted]
-        return max((row[0] for row in found if row is not None), default=0.0)
+        return max((row[0] for row in found if row and row[0] is not None), default=0.0)
 
     def largest_touched(self, rollout_id: str) -> float:
         """See `Store.largest_touched`."""
         with self.database.read() as tx:
             row = tx.one("largest_touched", rollout=rollout_key(tx, rollout_id))
-        return float(row[0]) if row else 0.0
+        return float(row[0]) if row and row[0] is not None else 0.0
 
     def done_traits(
         self, rollout_id: str, revision: int

@@ -12,7 +12,7 @@ from ringctl.core.model import Member, Rollout
 from ringctl.core.states import RolloutState, Settle, TaskState, WaveState
 from ringctl.ports.store import NewRollout, Summary
 from ringctl.stores import rows
-from ringctl.stores.counting import OPEN_MEMBERS, Moves
+from ringctl.stores.counting import Moves
 from ringctl.stores.database import Transaction, Value
 from ringctl.stores.decisions import Carrying, end_tasks
 from ringctl.stores.journal import Journal, rollout_key
@@ -147,7 +147,8 @@ class Rollouts(Part):
             now = tx.now_us()
             key = rollout_key(tx, rollout.id)
             saved = rows.rollout_in(rollout, wake_at_us=step.wake_at_us)
-            if tx.run("save_rollout", key=key, expected=expected, **saved) != 1:
+            origin = {"origin": rollout.origin, "origin_host": rollout.origin_host}
+            if tx.run("save_rollout", key=key, expected=expected, **origin, **saved) != 1:
                 raise VersionConflict(f"{rollout.id} is no longer at version {expected}")
             rollout = _with_drawn(replace(rollout, version=expected + 1), step)
             if _save_revisions(tx, key, rollout):
@@ -252,10 +253,9 @@ def _add_members(tx: Transaction, key: int, new: NewRollout) -> None:
             )
             tasks.append({"id": task_id, "rollout": key, "member": member_id, "revision": revision, "wave": wave,
                           "rank": rows.rank_in(member.rank), "start_at": ""})  # fmt: skip
-            moves.member(ring, int(member.reserve), OPEN_MEMBERS, 1)
+            moves.member(ring, int(member.reserve), revision if wave is not None else 0, 1)
             if wave is not None:
                 placed[wave] += 1
-                moves.member(ring, int(member.reserve), revision, 1)
         tx.many("add_member", members)
         tx.many("add_task", tasks)
     count_up(tx, "member", member_id - first)

@@ -10,9 +10,9 @@ import secrets
 import sqlite3
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import TracebackType
 
 from ringctl.core.bundle import Bundle
 from ringctl.core.errors import BugError, StoreUnavailable
@@ -53,7 +53,8 @@ class _Connection:
         self.verified = False
         self.end = weakref.finalize(self, self.raw.close)
         for pragma in ("synchronous = full", "foreign_keys = on", "temp_store = memory",
-                       "cache_size = -32768", "journal_size_limit = 67108864"):  # fmt: skip
+                       "cache_size = -32768", "journal_size_limit = 67108864",
+                       "wal_autocheckpoint = 4000", f"busy_timeout = {_WAIT_MS}"):  # fmt: skip
             self.raw.execute(f"pragma {pragma}")
 
 
@@ -94,6 +95,48 @@ class SQLiteTransaction:
         return found[0] if found else None
 
 
+class _Scope:
+    """A transaction's beginning and end. A class: a generator would cost more than its statements."""
+
+    __slots__ = ("_begin", "_database", "_own", "_raw")
+
+    def __init__(self, database: "SQLiteDatabase", begin: str) -> None:
+        self._database = database
+        self._begin = begin
+        self._own = False
+
+    def __enter__(self) -> SQLiteTransaction:
+        database = self._database
+        try:
+            self._raw = database.ready()
+            self._own = not self._raw.in_transaction
+            if self._own:
+                database.begin(self._raw, self._begin)
+            elif self._begin == "begin_write":
+                raise BugError("a writing transaction inside another one")
+        except sqlite3.Error as error:
+            raise unavailable(error, database.path) from error
+        return SQLiteTransaction(self._raw, database.statements, database.clock)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        database = self._database
+        if self._own:
+            try:
+                if kind is None:
+                    self._raw.execute(database.statements["commit"])
+            except sqlite3.Error as failed:
+                raise unavailable(failed, database.path) from failed
+            finally:
+                _end(self._raw)
+        if isinstance(error, sqlite3.Error):
+            raise unavailable(error, database.path) from error
+
+
 class SQLiteDatabase:
     """The file, its connections and its schema."""
 
@@ -107,7 +150,7 @@ class SQLiteDatabase:
     ) -> None:
         self.path = path
         self.statements = Statements.load(ENGINE)
-        self._clock = clock
+        self.clock = clock
         self._jitter = jitter or secrets.SystemRandom().random
         self._patience_ms = patience_ms
         self._known = known_migrations(ENGINE)
@@ -147,52 +190,34 @@ class SQLiteDatabase:
             connection.end()
 
     # -- transactions ------------------------------------------------------------------------------
-    @contextmanager
-    def write(self) -> Iterator[SQLiteTransaction]:
+    def write(self) -> "_Scope":
         """A transaction that holds the one write lock from its beginning."""
-        with self._transaction("begin_write") as tx:
-            yield tx
+        return _Scope(self, "begin_write")
 
-    @contextmanager
-    def read(self) -> Iterator[SQLiteTransaction]:
+    def read(self) -> "_Scope":
         """A transaction on one snapshot; inside an open one it is that one."""
-        with self._transaction("begin_read") as tx:
-            yield tx
+        return _Scope(self, "begin_read")
 
-    @contextmanager
-    def _transaction(self, begin: str) -> Iterator[SQLiteTransaction]:
-        try:
-            connection = self._connection()
-            if not connection.verified:
-                self._verify(connection.raw)
-                connection.verified = True
-            raw = connection.raw
-            if raw.in_transaction:
-                if begin == "begin_write":
-                    raise BugError("a writing transaction inside another one")
-                yield SQLiteTransaction(raw, self.statements, self._clock)
-                return
-            self._begin(raw, begin)
-            try:
-                yield SQLiteTransaction(raw, self.statements, self._clock)
-                raw.execute(self.statements["commit"])
-            finally:
-                _end(raw)
-        except sqlite3.Error as error:
-            raise unavailable(error, self.path) from error
+    def ready(self) -> sqlite3.Connection:
+        """The calling thread's connection, once it is known that the schema fits."""
+        connection = self._connection()
+        if not connection.verified:
+            self._verify(connection.raw)
+            connection.verified = True
+        return connection.raw
 
-    def _begin(self, raw: sqlite3.Connection, begin: str) -> None:
+    def begin(self, raw: sqlite3.Connection, begin: str) -> None:
         """Begin, waiting for the lock in short turns until patience ends."""
         waited = 0
         while True:
-            turn = int(_WAIT_MS * (0.5 + self._jitter()))
-            raw.execute(f"pragma busy_timeout = {turn}")
             try:
                 raw.execute(self.statements[begin])
             except sqlite3.OperationalError as error:
-                waited += turn
+                waited += _WAIT_MS
                 if not is_busy(error) or waited >= self._patience_ms:
                     raise
+                # SQLite itself waited; another length for the next turn, so that two waiters part
+                raw.execute(f"pragma busy_timeout = {int(_WAIT_MS * (0.5 + self._jitter()))}")
             else:
                 return
 
@@ -205,7 +230,6 @@ class SQLiteDatabase:
         return missing(self._known, done, where=str(self.path))
 
     def _verify(self, raw: sqlite3.Connection) -> None:
-        raw.execute("pragma busy_timeout = 2000")
         lacking = self._missing(raw)
         if lacking:
             known = len(self._known)
@@ -224,13 +248,12 @@ class SQLiteDatabase:
             raw = self._connection(create=not dry_run).raw
             if dry_run:
                 return tuple(migration.name for migration in self._missing(raw))
-            raw.execute("pragma busy_timeout = 5000")
             if raw.execute("pragma journal_mode").fetchone()[0] != "wal":
                 raw.execute("pragma journal_mode = wal")
-            self._begin(raw, "begin_write")
+            self.begin(raw, "begin_write")
             try:
                 lacking = self._missing(raw)
-                tx = SQLiteTransaction(raw, self.statements, self._clock)
+                tx = SQLiteTransaction(raw, self.statements, self.clock)
                 for migration in lacking:
                     _apply(tx, raw, migration)
                 raw.execute(self.statements["commit"])

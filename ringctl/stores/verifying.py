@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from ringctl.core.audit import audit_chain
 from ringctl.core.states import TaskState
-from ringctl.stores.counting import OPEN_MEMBERS, STATES
+from ringctl.stores.counting import STATES
 from ringctl.stores.database import Transaction
 from ringctl.stores.reading import Reading
 
@@ -20,6 +20,7 @@ class Verifying(Reading):
             wrong = _progress(tx) + _ring_counts(tx)
             wrong += [f"member {member}: {what}" for member, what in tx.rows("unlike_members")]
             wrong += [f"task {task}: {what}" for task, what in tx.rows("unlike_tasks")]
+            wrong += [f"done sizes {place}: differ" for place in tx.rows("unlike_sizes")]
             heads = tx.rows("rollout_heads")
         for _, rollout, seq, head, queued in heads:
             entries = list(self.journal(rollout))
@@ -44,9 +45,7 @@ def _progress(tx: Transaction) -> list[str]:
 def _ring_counts(tx: Transaction) -> list[str]:
     counted: Counter[tuple[int, int, int, int]] = Counter()
     for rollout, ring, reserve, drawn, count in tx.rows("recount_members"):
-        counted[rollout, ring, reserve, OPEN_MEMBERS] += count
-        if drawn:
-            counted[rollout, ring, reserve, drawn] += count
+        counted[rollout, ring, reserve, drawn] += count
     kept: Counter[tuple[int, int, int, int]] = Counter()
     for rollout, ring, reserve, revision, count in tx.rows("all_ring_counts"):
         kept[rollout, ring, reserve, revision] += count

@@ -145,7 +145,11 @@ class RolloutSuite(SuiteFixtures):
         wave = replace(rollout.wave(1), settle=Settle.CLOSE)
         qualified = replace(rollout.revision, qualified_at_us=NOON, failed=True)
         moved = replace(
-            rollout.with_wave(wave), state=RolloutState.HELD, holds=(hold,), revisions=(qualified,), drawn=("inner",)
+            rollout.with_wave(wave),
+            state=RolloutState.HELD,
+            holds=(hold,),
+            revisions=(qualified,),
+            drawn=("inner",),
         )
         step = Step(rollout=moved, decisions=(PlaceHold(hold=hold),), wake_at_us=NOON + 5)
         saved = scene.store.apply(step, expected=rollout.version, actor="ana")
@@ -248,7 +252,9 @@ class RolloutSuite(SuiteFixtures):
         assert facts.ring("inner").rest == 3
         half = {m.account: (state, step) for m, state, step in scene.store.candidates(rollout)}
         assert half[claim.account] == (TaskState.UNKNOWN, "encode")
-        wave = scene.draw([m for m in members_of("inner", 3) if m.account == claim.account], {claim.account: "encode"})
+        wave = scene.draw(
+            [m for m in members_of("inner", 3) if m.account == claim.account], {claim.account: "encode"}
+        )
         facts = scene.store.facts(scene.load())
         assert (facts.wave(1).unknown, facts.wave(1).cancelled, facts.half_done) == (0, 3, 0)
         scene.open_wave(wave.id)

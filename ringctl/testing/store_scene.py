@@ -27,6 +27,9 @@ StoreFactory = Callable[[TestClock], SuiteStore]
 """Makes a store on that clock. Called twice in one test, it gives two stores on the same state."""
 
 
+Fields = Mapping[str, object]
+
+
 @dataclass(slots=True)
 class Scene:
     """One rollout, `ro-1`: wave 1 holds the members of ring `inner`, those of `early` are not drawn yet."""
@@ -35,18 +38,19 @@ class Scene:
     clock: TestClock
 
     # -- the rollout -------------------------------------------------------------------------------
-    def create(self, new: NewRollout | None = None, *, inner: int = 4, early: int = 3, **wave: object) -> Rollout:
-        """Create the rollout."""
-        made = new or a_new_rollout(
-            {1: members_of("inner", inner)}, members_of("early", early) if early else (), **wave
-        )
+    def create(
+        self, new: NewRollout | None = None, *, inner: int = 4, early: int = 3, wave: Fields | None = None
+    ) -> Rollout:
+        """Create the rollout. `wave`: fields of wave 1."""
+        others = members_of("early", early)
+        made = new or a_new_rollout({1: members_of("inner", inner)}, others, fields=wave)
         self.store.create_rollout(made)
         self.store.next_wave_ids(1)
         return self.load()
 
     def start(self, *, inner: int = 4, early: int = 3, **wave: object) -> Rollout:
         """Create the rollout and open wave 1."""
-        self.create(inner=inner, early=early, **wave)
+        self.create(inner=inner, early=early, wave=wave)
         return self.open_wave(1)
 
     def load(self) -> Rollout:

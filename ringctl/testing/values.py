@@ -163,10 +163,10 @@ def a_new_rollout(
     others: Sequence[Member] = (),
     *,
     ident: str = "ro-1",
-    **wave: object,
+    fields: Mapping[str, object] | None = None,
 ) -> NewRollout:
-    """A rollout to create: wave id -> its members, and members of no wave yet. `wave`: fields of every wave."""
-    waves = [a_wave(number, members, **wave) for number, members in placed.items()]
+    """A rollout to create: wave id -> its members, and members of no wave yet. `fields`: of every wave."""
+    waves = [a_wave(number, members, **(fields or {})) for number, members in placed.items()]
     drawn = {m.account: number for number, members in placed.items() for m in members}
     everyone = [*(m for members in placed.values() for m in members), *others]
     return NewRollout(

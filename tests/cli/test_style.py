@@ -10,14 +10,16 @@ from hypothesis import strategies as st
 from ringctl.cli.style import CAP, Painter, clip, columns_of, pad, show, wants_color, width
 
 HOSTILE = [
-    "\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "\x1b]8;;http://x\x07link\x1b]8;;\x07", "\x1b[2J\x1b[H", "\x1b[1A\x1b[2K",
-    "\x1bPq\x1b\\", "\x1b_G\x1b\\", "\x1b^x\x1b\\", "\x1b[6n", "\x1b[?1049h", "\x9b31m", "\x9d0;t\x9c", "\x90q\x9c",
-    "a\rb", "a\nb", "a\r\nb", "a\tb", "a\x0bb", "a\x0cb", "a\x08b", "a\x00b", "a\x7fb", "\x07", "\x05", "\x0e\x0f",
-    "a\x85b", "a\u2028b", "a\u2029b", "\u202egnp.exe", "\u202dx", "\u202ax\u202c", "\u2066x\u2069", "\u2067x", "\u2068x",
-    "\u200e", "\u200f", "\u061c", "a\u200bb", "a\u200cb", "a\u200db", "a\u2060b", "\ufeff", "a\u00adb", "a\u00a0b",
-    "a\u2003b", "a\u3000b", "\u3164", "\u115f\u1160", "\uffa0", "\u2800", "\u034f", "\ue000", "\U000f0000", "\U0010ffff",
-    "\ud800", "\udfff", "\U000e0041\U000e0042", "x" + "\u0301" * 50, "a\ufe0f", "\u180e", "\ufff9x\ufffb", "\ufffe",
-    "error[RC0001]: \nok\x1b[32m", "x" * 100_000, "\x1b" * 5000, "\U000e0100",
+    "\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "\x1b]8;;http://x\x07link\x1b]8;;\x07", "\x1b[2J\x1b[H",
+    "\x1b[1A\x1b[2K", "\x1bPq\x1b\\", "\x1b_G\x1b\\", "\x1b^x\x1b\\", "\x1b[6n", "\x1b[?1049h",
+    "\x9b31m", "\x9d0;t\x9c", "\x90q\x9c", "a\rb", "a\nb", "a\r\nb", "a\tb", "a\x0bb", "a\x0cb",
+    "a\x08b", "a\x00b", "a\x7fb", "\x07", "\x05", "\x0e\x0f", "a\x85b", "a\u2028b", "a\u2029b",
+    "\u202egnp.exe", "\u202dx", "\u202ax\u202c", "\u2066x\u2069", "\u2067x", "\u2068x", "\u200e",
+    "\u200f", "\u061c", "a\u200bb", "a\u200cb", "a\u200db", "a\u2060b", "\ufeff", "a\u00adb",
+    "a\u00a0b", "a\u2003b", "a\u3000b", "\u3164", "\u115f\u1160", "\uffa0", "\u2800", "\u034f",
+    "\ue000", "\U000f0000", "\U0010ffff", "\ud800", "\udfff", "\U000e0041\U000e0042",
+    "x" + "\u0301" * 50, "a\ufe0f", "\u180e", "\ufff9x\ufffb", "\ufffe", "error[RC0001]: \nok\x1b[32m",
+    "x" * 100_000, "\x1b" * 5000, "\U000e0100",
 ]  # fmt: skip
 ALLOWED_MARKS = 2
 
@@ -52,7 +54,9 @@ def test_no_text_at_all_acts(text: str) -> None:
     assert is_harmless(show(text))
 
 
-@pytest.mark.parametrize("text", ["acct-1", "Müller & Söhne", "東京", "a.b-c_d:e/f", "Ångström", "naïve", "100 %"])
+@pytest.mark.parametrize(
+    "text", ["acct-1", "Müller & Söhne", "東京", "a.b-c_d:e/f", "Ångström", "naïve", "100 %"]
+)
 def test_honest_text_stays_as_it_is(text: str) -> None:
     assert show(text) == text
 
@@ -122,7 +126,16 @@ def test_painter_paints_only_when_on() -> None:
 
 @pytest.mark.parametrize(
     ("columns", "wanted"),
-    [("80", 80), ("20", 40), ("500", 100), ("0", 100), ("-3", 100), ("abc", 100), ("²", 100), ("9" * 5000, 100)],
+    [
+        ("80", 80),
+        ("20", 40),
+        ("500", 100),
+        ("0", 100),
+        ("-3", 100),
+        ("abc", 100),
+        ("²", 100),
+        ("9" * 5000, 100),
+    ],
 )
 def test_columns_are_forty_to_a_hundred(columns: str, wanted: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def none(_: int) -> None:

@@ -19,7 +19,9 @@ def step(step_id: str, file: str, executor: str = "sql", **more: Any) -> StepSpe
     return StepSpec(id=step_id, executor=executor, files=(file,), **more)
 
 
-def bundle(*steps: StepSpec, contents: Mapping[str, bytes], **more: Any) -> tuple[Bundle, Mapping[str, bytes]]:
+def bundle(
+    *steps: StepSpec, contents: Mapping[str, bytes], **more: Any
+) -> tuple[Bundle, Mapping[str, bytes]]:
     files = {path: sha256_hex(content) for path, content in contents.items()}
     digested = tuple(replace(one, digest=step_digest(one, files)) for one in steps)
     said = {name: str(value) for name, value in more.items()}
@@ -105,7 +107,10 @@ def test_a_probe_s_own_file_is_probe() -> None:
 def test_a_file_that_a_step_begins_to_list_is_a_change() -> None:
     contents = {"a.sql": UPDATE, "b.sql": UPDATE}
     one = StepSpec(id="a", executor="sql", options={}, files=("a.sql",))
-    old, new = bundle(one, contents=contents), bundle(replace(one, files=("a.sql", "b.sql")), contents=contents)
+    old, new = (
+        bundle(one, contents=contents),
+        bundle(replace(one, files=("a.sql", "b.sql")), contents=contents),
+    )
     assert diff(old, new).steps[0].parts == ("b.sql",)
     assert diff(old, new).change == "data-shape"
 

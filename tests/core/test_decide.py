@@ -256,23 +256,21 @@ def test_no_ring_is_drawn_before_the_subset_has_passed():
     assert not step.rollout.qualified
 
 
-def test_a_passed_subset_qualifies_and_the_lowest_ring_is_drawn():
+def test_a_passed_subset_qualifies_and_the_rings_are_drawn():
     subset = w.wave(2, kind=WaveKind.REQUALIFICATION, revision=2, state=WaveState.PASSED)
     step = decide(w.rollout(subset, **second_revision()), w.facts({}), NOW)
     assert step.rollout.qualified
     assert kinds(step) == ["requalified"]
     assert step.rollout.state is RolloutState.RUNNING
     after = decide(step.rollout, w.facts({}), NOW)
-    assert (after.draw.what, after.draw.ring) == ("ring", "first")
+    assert after.draw.what == "rings"
 
 
-def test_the_reserve_goes_out_last():
+def test_when_everything_drawn_is_over_the_rollout_ends():
     subset = w.wave(2, kind=WaveKind.REQUALIFICATION, revision=2, state=WaveState.PASSED)
-    drawn = ("first", "second", "third")
+    drawn = ("first", "second", "third", RESERVE)
     rollout = w.rollout(subset, **{**second_revision(qualified_at_us=NOW), "drawn": drawn})
-    assert decide(rollout, w.facts({}), NOW).draw.what == "reserve"
-    finished = replace(rollout, drawn=(*drawn, RESERVE))
-    assert decide(finished, w.facts({}), NOW).rollout.state is RolloutState.SUCCEEDED
+    assert decide(rollout, w.facts({}), NOW).rollout.state is RolloutState.SUCCEEDED
 
 
 def test_a_failed_subset_holds_for_the_next_amendment():

@@ -16,6 +16,7 @@ from ringctl.demo.inspect import Sight, ledger, look, total
 from ringctl.demo.material import READERS, STORIES, bundle_text, write_bundle, write_policy
 from ringctl.demo.service import Service
 from ringctl.demo.world import World
+from ringctl.settings.policy import policy_from_text
 
 TABLES = {"encode": ("build", "build_id"), "definitions": ("definition", "definition_id")}
 # (batches of encode, batches of definitions): None is all of them
@@ -224,6 +225,8 @@ def test_throttled_window_outlasts_the_gate_on_the_smallest_account(tmp_path: Pa
     ("kind", "url"), [("scrape", "http://127.0.0.1:1/metrics"), ("prometheus", "http://127.0.0.1:1")]
 )
 def test_policy_names_its_source(tmp_path: Path, kind: str, url: str) -> None:
-    policy = yaml.safe_load(write_policy(tmp_path, kind, "http://127.0.0.1:1").read_text())
+    path = write_policy(tmp_path, kind, "http://127.0.0.1:1")
+    assert policy_from_text(path.read_bytes(), str(path))[1] == (), "lint has nothing to say"
+    policy = yaml.safe_load(path.read_text())
     assert policy["metrics"]["service"] == {"type": kind, "url": url, "timeout": "3s"}
     assert [ring["select"]["ring"] for ring in policy["rings"]] == [0, 1, 2]

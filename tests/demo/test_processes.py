@@ -150,6 +150,7 @@ def test_turns_are_even_and_the_giant_has_four() -> None:
     assert traffic.CYCLE.count(traffic.BUILDS) == 8
     assert traffic.default_rate(60) == 240
     assert traffic.default_rate(200) > 700
+    assert traffic.default_rate(5000) == 900
 
 
 def test_users_see_the_window_errors_and_their_end(running: Running) -> None:

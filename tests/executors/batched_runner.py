@@ -4,14 +4,13 @@ import sys
 from pathlib import Path
 
 from ringctl.executors.batched_sql import BatchedSqlExecutor
-from tests.executors.batched import batched_order
+from tests.executors.batched import KILLABLE, batched_order
 from tests.executors.kit import Hand
 
 
 def main() -> None:
     target, bundle, fence = sys.argv[1:]
-    ran = BatchedSqlExecutor().run(batched_order(Path(bundle), target, fence=int(fence)), Hand())
-    print(ran.outcome, ran.reason, dict(ran.numbers), flush=True)
+    BatchedSqlExecutor().run(batched_order(Path(bundle), target, fence=int(fence), batch=KILLABLE), Hand())
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """What the executor tests share: orders, a scripted control, target databases."""
 
 import sqlite3
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,31 +10,15 @@ from typing import Any
 from ringctl.core.bundle import StepSpec, step_digest
 from ringctl.core.digests import sha256_hex
 from ringctl.ports.executor import Order
+from ringctl.testing.executor_suite import ScriptedControl
 
 
-class Hand:
-    """A `Control` that a test scripts. Times are seconds from now; None of them ends by itself."""
+class Hand(ScriptedControl):
+    """The public scripted control, with calls of a test at each sleep."""
 
     def __init__(self, *, lease_s: float = 60.0, step_s: float = 60.0) -> None:
-        now = time.monotonic()
-        self.lease_at = now + lease_s
-        self.step_at = now + step_s
-        self.stop = threading.Event()
-        self.lines: list[str] = []
-        self.slept: list[float] = []
+        super().__init__(lease_s=lease_s, step_s=step_s)
         self.on_sleep: list[Any] = []
-
-    def deadline(self) -> float:
-        return self.lease_at
-
-    def step_deadline(self) -> float:
-        return self.step_at
-
-    def stop_requested(self) -> bool:
-        return self.stop.is_set()
-
-    def log(self, text: str) -> None:
-        self.lines.append(text)
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)

@@ -10,9 +10,9 @@ import pytest
 
 from ringctl.executors import ledger
 from ringctl.executors.batched_sql import BatchedSqlExecutor
-from ringctl.executors.databases import open_database
+from ringctl.executors.targets import open_database
 from ringctl.ports.executor import Outcome
-from tests.executors.batched import batched_order
+from tests.executors.batched import KILLABLE, batched_order
 from tests.executors.kit import Hand, postgres_build_table, rows_of, sqlite_build_table, times_of
 from tests.support.scale import scaled
 
@@ -31,7 +31,7 @@ def runner(target: str, bundle: Path, fence: int) -> "subprocess.Popen[bytes]":
 def kill_and_go_on(target: str, bundle: Path, seed: int) -> None:
     """Start runners, kill each after a random moment of its work, then let one finish."""
     rng = random.Random(seed)
-    batched_order(bundle, target)
+    batched_order(bundle, target, batch=KILLABLE)
     progressed = 0
     for fence in range(10, 14):
         with runner(target, bundle, fence) as process:
@@ -39,10 +39,12 @@ def kill_and_go_on(target: str, bundle: Path, seed: int) -> None:
             threading.Event().wait(rng.uniform(0, 0.01))
             process.kill()
         progressed = max(progressed, seen)
-    task = batched_order(bundle, target, fence=20)
+    task = batched_order(bundle, target, fence=20, batch=KILLABLE)
     ran = BatchedSqlExecutor().run(task, Hand())
     assert (ran.outcome, ran.reason) == (Outcome.DONE, "")
     assert times_of(target) == [(1, ROWS)]
+    cut = rows_of(target, "SELECT count(*) FROM ringctl_runs WHERE outcome = ''")[0][0]
+    assert cut >= 1, "no runner was killed in mid run: this seed shows nothing"
     query = "SELECT count(*) FROM build WHERE name LIKE 'build %!%' ESCAPE '!' AND name NOT LIKE '%!%!%' ESCAPE '!'"
     assert rows_of(target, query) == [(ROWS,)]
     database = open_database(target)
@@ -72,10 +74,10 @@ def test_postgresql_runner_killed_at_random_moments(postgres_database: str, bund
 @pytest.mark.parametrize("fences", [(10, 10), (10, 11)])
 def test_two_processes_without_any_lock(tmp_path: Path, bundle: Path, fences: tuple[int, int]) -> None:
     target = sqlite_build_table(tmp_path / "t.db", ROWS)
-    batched_order(bundle, target)
+    batched_order(bundle, target, batch=KILLABLE)
     processes = [runner(target, bundle, fence) for fence in fences]
     assert [process.wait(60) for process in processes] == [0, 0]
-    BatchedSqlExecutor().run(batched_order(bundle, target, fence=20), Hand())
+    BatchedSqlExecutor().run(batched_order(bundle, target, fence=20, batch=KILLABLE), Hand())
     assert times_of(target) == [(1, ROWS)]
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from ringctl.executors import batched_sql, ledger
 from ringctl.executors.batched_sql import BatchedSqlExecutor
-from ringctl.executors.databases import Busy, CommitLost, Limits, Lost, Unreachable, open_database
+from ringctl.executors.databases import Busy, CommitLost, Limits, Lost, Unreachable
+from ringctl.executors.targets import open_database
 from ringctl.ports.executor import Outcome, Probed
 from tests.executors.batched import STATEMENT, batched_order
 from tests.executors.conftest import Maker
@@ -133,7 +134,7 @@ def test_accepted_digest_goes_on_never_back(build_table: Maker, bundle: Path) ->
     hand.on_sleep.append(lambda: hand.stop.set() if len(hand.slept) == 3 else None)
     old = batched_order(bundle, target, batch={"target": "5ms", "max_rows": 50, "pause": "1ms"})
     assert BatchedSqlExecutor().run(old, hand).outcome is Outcome.STOPPED
-    new = {"statement": STATEMENT + "-- r2", "fence": 11, "revision": "r2"}
+    new: dict[str, Any] = {"statement": STATEMENT + "-- r2", "fence": 11, "revision": "r2"}
     assert BatchedSqlExecutor().run(batched_order(bundle, target, **new), Hand()).outcome is Outcome.UNKNOWN
     accepts = frozenset({old.step.digest})
     task = batched_order(bundle, target, **new, accepts=accepts)
@@ -155,7 +156,10 @@ def test_refused_statement_rolls_its_batch_back(build_table: Maker, bundle: Path
         "UPDATE build SET times = times + 1 / (300 - build_id) * 0 + 1 WHERE build_id BETWEEN :lo AND :hi"
     )
     if "://" not in target:  # SQLite divides by zero without a word
-        statement = "UPDATE build SET times = times + 1, build_id = abs(CASE build_id WHEN 300 THEN -9223372036854775808 ELSE build_id END) WHERE build_id BETWEEN :lo AND :hi"
+        statement = (
+            "UPDATE build SET times = times + 1, build_id = abs(CASE build_id WHEN 300 "
+            "THEN -9223372036854775808 ELSE build_id END) WHERE build_id BETWEEN :lo AND :hi"
+        )
     ran = BatchedSqlExecutor().run(batched_order(bundle, target, statement=statement), Hand())
     assert ran.outcome is Outcome.FAILED
     assert "batches of this run stand" in ran.reason
@@ -323,7 +327,15 @@ def test_check_lists_everything(bundle: Path) -> None:
     assert BatchedSqlExecutor().run(task, Hand()).reason.startswith("RC6007")
     good = batched_order(bundle, "x.db", table='app."odd name"', batch={"nice": 0.5})
     assert BatchedSqlExecutor().check(good.step, {"02.sql": STATEMENT}) == ()
-    for batch in ({"target": "0ms"}, {"target": "soon"}, {"nice": -1}, {"pause": -5}, {"max_rows": True}, []):
+    batches: tuple[Any, ...] = (
+        {"target": "0ms"},
+        {"target": "soon"},
+        {"nice": -1},
+        {"pause": -5},
+        {"max_rows": True},
+        [],
+    )
+    for batch in batches:
         wrong = batched_order(bundle, "x.db", batch=batch)
         assert [found.code for found in BatchedSqlExecutor().check(wrong.step)] == ["RC6014"], batch
 

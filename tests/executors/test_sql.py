@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from ringctl.executors import ledger
-from ringctl.executors.databases import CommitLost, Limits, open_database
+from ringctl.executors.databases import CommitLost, Limits
 from ringctl.executors.sql import SqlExecutor
+from ringctl.executors.targets import open_database
 from ringctl.ports.executor import Outcome, Probed
 from tests.executors.conftest import Maker
 from tests.executors.kit import Hand, order, rows_of, spec, sqlite_build_table, times_of, wait_until
@@ -113,7 +114,10 @@ def test_own_transactions_are_refused_before_anything(build_table: Maker, bundle
 
 def test_parameters_are_bound_and_never_read_as_sql(build_table: Maker, bundle: Path) -> None:
     target = build_table(2)
-    text = "UPDATE build SET name = :who || ' 100%' WHERE build_id = 1; UPDATE build SET times = 5 WHERE name = ':who'"
+    text = (
+        "UPDATE build SET name = :who || ' 100%' WHERE build_id = 1;"
+        "UPDATE build SET times = 5 WHERE name = ':who'"
+    )
     step = script(bundle, target, text, params={"who": "{account.id}"})
     hostile = "x'); DROP TABLE build; -- :who %s %(who)s"
     task = order(step, bundle, placeholders={"account.id": hostile})
@@ -297,7 +301,10 @@ def test_connection_lost_before_the_commit_had_no_effect(postgres_database: str,
     result: list[Any] = []
     thread = threading.Thread(target=lambda: result.append(SqlExecutor().run(task, Hand())))
     thread.start()
-    kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)' AND pid <> pg_backend_pid()"
+    kill = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE query LIKE '%pg_sleep(60)' AND pid <> pg_backend_pid()"
+    )
     with psycopg.connect(target, autocommit=True) as connection:
         assert wait_until(lambda: connection.execute(kill.encode()).fetchall())
     thread.join(20)
@@ -322,7 +329,8 @@ def test_script_that_moves_search_path_and_role_settings(postgres_database: str,
 def test_deferred_constraint_fails_at_the_commit(build_table: Maker, bundle: Path) -> None:
     target = build_table(2)
     deferred = "REFERENCES build(build_id) DEFERRABLE INITIALLY DEFERRED"
-    text = f"CREATE TABLE child (b {'bigint' if '://' in target else 'int'} {deferred}); INSERT INTO child VALUES (99);"
+    number = "bigint" if "://" in target else "int"
+    text = f"CREATE TABLE child (b {number} {deferred}); INSERT INTO child VALUES (99);"
     step = script(bundle, target, text)
     ran = SqlExecutor().run(order(step, bundle), Hand())
     if "://" in target:  # SQLite checks foreign keys only where the connection asks for it

@@ -93,7 +93,10 @@ def test_finding_says_where() -> None:
 
 
 def test_parameters_are_translated_in_code_only() -> None:
-    text = "UPDATE t SET a = ':lo', b = x::int, c = d % 2, e = '5%' -- :hi\nWHERE k BETWEEN :lo AND :hi AND z[1:hi] = :zz"
+    text = (
+        "UPDATE t SET a = ':lo', b = x::int, c = d % 2, e = '5%' -- :hi\n"
+        "WHERE k BETWEEN :lo AND :hi AND z[1:hi] = :zz"
+    )
     names = ("lo", "hi")
     assert for_psycopg(text, names) == (
         "UPDATE t SET a = ':lo', b = x::int, c = d %% 2, e = '5%%' -- :hi\n"

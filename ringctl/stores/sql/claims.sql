@@ -18,9 +18,19 @@ select t.id, t.claim, w.settle, t.cancel from task t join wave w on w.id = t.wav
 update node_session set dead = 1, lease_until_us = :now where id = :id and dead = 0
 
 -- name: recent_sessions
+-- three partial indexes, one each: no walk over all sessions that ever were
 select s.id, s.node, s.started_us, s.lease_until_us, s.dead,
        (select count(*) from task t where t.holder = s.id and t.state = 'running')
-  from node_session s where s.dead = 0 or s.lease_until_us > :since order by s.started_us, s.id
+  from node_session s where s.dead = 0
+union all
+select s.id, s.node, s.started_us, s.lease_until_us, s.dead,
+       (select count(*) from task t where t.holder = s.id and t.state = 'running')
+  from node_session s where s.dead = 1 and s.cleared = 0 and s.lease_until_us > :since
+union all
+select s.id, s.node, s.started_us, s.lease_until_us, s.dead,
+       (select count(*) from task t where t.holder = s.id and t.state = 'running')
+  from node_session s where s.cleared = 1 and s.lease_until_us > :since
+ order by 3, 1
 
 -- name: alive_sessions
 select count(*) from node_session where dead = 0 and lease_until_us > :now
@@ -93,21 +103,36 @@ update task set deadline_us = null, resolve_tried = case when resolving = 1 and 
 -- name: end_effect
 update effect set state = :state, ended_us = :now, outcome = :outcome where task = :task and step = :step
 
--- name: task_to_finish
-select t.rollout, t.wave, t.member, t.holder, w.state, r.is_open,
+-- name: task_to_return
+select w.state, r.is_open,
        exists (select 1 from effect e where e.task = t.id and e.state <> 'failed'),
        exists (select 1 from effect e where e.task = t.id and e.state in ('intent', 'unknown'))
   from task t join wave w on w.id = t.wave join rollout r on r.key = t.rollout
  where t.id = :task
 
 -- name: finish_task
-update task set state = :state, claim = null, holder = null, deadline_us = null, ended_us = :now, reason = :reason,
+-- the holder stays as the last one; the claim is gone
+update task set state = :state, claim = null, deadline_us = null, ended_us = :now, reason = :reason,
        resolve_after_us = :now, resolve_tried = case when resolving = 1 and :state = 'unknown' then 1000 else resolve_tried end,
        resolving = :resolving
  where id = :task and state = 'running' and claim = :claim
+returning rollout, member, holder
 
 -- name: close_member
-update member set is_open = 0, proven = :proven where id = :id and is_open = 1 returning ring, reserve, drawn
+update member set is_open = 0, proven = :proven where id = :id and is_open = 1
+returning ring, reserve, drawn, decade, size
+
+-- name: add_done_size
+insert into done_size (rollout, revision, decade, session, members, largest)
+values (:rollout, :revision, :decade, :session, 1, :size)
+on conflict (rollout, revision, decade, session) do update set members = done_size.members + 1,
+       largest = case when done_size.largest < excluded.largest then excluded.largest else done_size.largest end
+
+-- name: put_touched_size
+insert into touched_size (rollout, session, largest)
+select t.rollout, t.holder, :size from task t where t.id = :task
+on conflict (rollout, session) do update set
+       largest = case when touched_size.largest < excluded.largest then excluded.largest else touched_size.largest end
 
 -- name: add_done_trait
 insert into done_trait (rollout, revision, trait, value) values (:rollout, :revision, :trait, :value)
@@ -138,8 +163,9 @@ select t.id, t.claim, t.holder, s.lease_until_us from task t join node_session s
  where t.holder = :holder and t.state = 'running' limit :limit
 
 -- name: overdue_tasks
+-- O(in flight): an index of deadlines would be written twice for every step
 select t.id, t.claim, t.holder, s.lease_until_us from task t join node_session s on s.id = t.holder
- where t.state = 'running' and t.deadline_us is not null and t.deadline_us < :now order by t.deadline_us limit :limit
+ where t.state = 'running' and t.holder > '' and t.deadline_us < :now order by t.deadline_us limit :limit
 
 -- name: orphan
 -- re-read in the rescuing transaction; the UPDATE checks once more
@@ -150,7 +176,7 @@ select t.rollout, t.wave, t.revision, m.account, w.state, r.is_open,
  where t.id = :task
 
 -- name: rescue_task
-update task set state = :state, claim = null, holder = null, deadline_us = null, resolving = 0, reason = :reason,
+update task set state = :state, claim = null, deadline_us = null, resolving = 0, reason = :reason,
        resolve_after_us = :resolve_after, ended_us = case when :state = 'pending' then null else :now end
  where id = :task and state = 'running' and claim = :claim
 

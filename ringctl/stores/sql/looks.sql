@@ -7,7 +7,9 @@ select wave, sum(waiting), sum(pending), sum(running), sum(done), sum(failed), s
 
 -- name: settling_of_wave
 -- unknown tasks that a node may still settle by itself: the ones that `unknown_tasks` would hand out, now or later
-select count(*) from task t where t.wave = :wave and t.state = 'unknown' and t.resolve_tried < :tries
+-- (`resolve_after_us >= 0` always holds: it leads to the index of unknown tasks)
+select count(*) from task t
+ where t.wave = :wave and t.state = 'unknown' and t.resolve_after_us >= 0 and t.resolve_tried < :tries
    and exists (select 1 from effect e where e.task = t.id and e.state in ('intent', 'unknown'))
 
 -- name: credits_of_rollout
@@ -17,9 +19,10 @@ select id, bake_us, baseline_us, activity, last_look_us, last_answer_us from wav
 select wave, check_name, verdict, reason, at_us, error, failed, numbers from latest_verdict where rollout = :rollout
 
 -- name: counts_of_rings
-select c.ring, r.name, c.reserve, c.revision, sum(c.members)
+-- open members per ring, and how many of them are drawn under the current revision
+select r.name, c.reserve, sum(c.members), sum(case when c.revision = :revision then c.members else 0 end)
   from ring_count c join ring r on r.rollout = c.rollout and r.position = c.ring
- where c.rollout = :rollout and c.revision in (0, :revision) group by c.ring, r.name, c.reserve, c.revision
+ where c.rollout = :rollout group by c.ring, r.name, c.reserve
 
 -- name: drift_of_rollout
 select place, files, at_us from drift where rollout = :rollout order by at_us, place limit 1
@@ -84,5 +87,5 @@ select id from wave where rollout = :rollout order by id
 -- name: step_measures
 select m.account, sum(case when e.state = 'done' then e.ended_us - e.began_us else 0 end),
        sum(case when e.state = 'failed' then 1 else 0 end), sum(e.tries - 1)
-  from member m join task t on t.member = m.id join effect e on e.task = t.id
- where m.rollout = :rollout and m.touched_us is not null group by m.account
+  from wave w join task t on t.wave = w.id join effect e on e.task = t.id join member m on m.id = t.member
+ where w.rollout = :rollout and w.opened_us is not null and t.begun_us is not null group by m.account

@@ -5,6 +5,7 @@ select m.id, m.account, m.ring, m.size, m.decade, m.reserve, m.rank, m.traits, m
        (select t.state from task t where t.member = m.id order by t.revision desc limit 1),
        (select t.state from task t where t.member = m.id and t.begun_us is not null order by t.revision desc limit 1),
        (select e.step from task t join effect e on e.task = t.id where t.member = m.id
+            and e.step not like 'close_window.%' -- closing is no step of the way: `from_step` never names it
          order by t.revision desc, e.seq desc limit 1)
   from member m
  where m.rollout = :rollout and m.is_open = 1 and m.ring = :ring
@@ -12,14 +13,13 @@ select m.id, m.account, m.ring, m.size, m.decade, m.reserve, m.rank, m.traits, m
  order by m.size, m.rank, m.id limit :limit
 
 -- name: largest_done
-select size from member where rollout = :rollout and proven = :revision and proven > 0
- order by decade desc, size desc limit 1
+select max(largest) from done_size where rollout = :rollout and revision = :revision
 
 -- name: largest_touched
-select size from member where rollout = :rollout and touched_us is not null order by size desc limit 1
+select max(largest) from touched_size where rollout = :rollout
 
 -- name: done_decades
-select decade, count(*) from member where rollout = :rollout and proven = :revision and proven > 0 group by decade
+select decade, sum(members) from done_size where rollout = :rollout and revision = :revision group by decade
 
 -- name: done_traits
 select trait, value from done_trait where rollout = :rollout and revision = :revision
@@ -39,13 +39,15 @@ select m.id, m.account, m.ring, t.id, t.revision, t.wave, t.state, t.attempt, t.
   from member m join task t on t.member = m.id
  where m.rollout = :rollout and m.account = :account order by t.revision
 
--- name: last_member_of_page
-select account from member where rollout = :rollout and account > :after order by account limit 1 offset :offset
-
 -- name: notable_tasks
 select m.id, m.account, m.ring, t.id, t.revision, t.wave, t.state, t.attempt, t.reason, t.begun_us
   from task t join member m on m.id = t.member
- where t.rollout = :rollout and t.state in ('running', 'failed', 'unknown') order by m.account, t.revision
+ where t.rollout = :rollout and t.state in ('failed', 'unknown')
+union all
+select m.id, m.account, m.ring, t.id, t.revision, t.wave, t.state, t.attempt, t.reason, t.begun_us
+  from task t join member m on m.id = t.member
+ where t.rollout = :rollout and t.state = 'running' and t.holder > ''
+ order by 2, 5
 
 -- name: effects_of_task
 select step, digest, state, idem_key, fence, began_us, ended_us, outcome from effect where task = :task order by seq

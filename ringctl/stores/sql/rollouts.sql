@@ -11,9 +11,6 @@ select key, id, release, component, state, version, policy, holds, drawn, seed, 
        accounts, created_us, ended_us, actor, origin, origin_host
   from rollout where id = :id
 
--- name: rollout_version
-select key, version, state from rollout where id = :id
-
 -- name: add_rollout
 insert into rollout (id, release, component, state, is_open, version, policy, holds, drawn, seed, plan_digest,
                      fleet_digest, accounts, created_us, ended_us, wake_at_us, actor, origin, origin_host, journal_hash)
@@ -25,7 +22,8 @@ returning key
 -- the compare-and-set: nothing changes unless the version is the one that was read
 update rollout set release = :release, component = :component, state = :state, is_open = :is_open,
        version = version + 1, policy = :policy, holds = :holds, drawn = :drawn, accounts = :accounts,
-       ended_us = :ended_us, wake_at_us = :wake_at_us, plan_digest = :plan_digest
+       ended_us = :ended_us, wake_at_us = :wake_at_us, plan_digest = :plan_digest,
+       origin = :origin, origin_host = :origin_host
  where key = :key and version = :expected
 
 -- name: all_rollouts
@@ -117,13 +115,12 @@ select state, count(*) from task where wave = :wave and state in ('waiting', 'pe
 update task set state = 'cancelled', ended_us = :now, reason = :reason
  where wave = :wave and state in ('waiting', 'pending')
 
--- name: idle_of_rollout
-select wave, state, count(*) from task
- where rollout = :rollout and state in ('waiting', 'pending') group by wave, state
+-- name: waves_with_idle
+select wave from progress where rollout = :rollout group by wave having sum(waiting + pending) > 0 order by wave
 
--- name: cancel_idle_of_rollout
+-- name: cancel_undrawn
 update task set state = 'cancelled', ended_us = :now, reason = :reason
- where rollout = :rollout and state in ('waiting', 'pending')
+ where rollout = :rollout and wave is null and state = 'waiting'
 
 -- name: cancel_running_of_wave
 update task set cancel = 1 where wave = :wave and state = 'running'

@@ -14,6 +14,12 @@ select rollout, ring, reserve, drawn, count(*) from member where is_open = 1 gro
 -- name: all_ring_counts
 select rollout, ring, reserve, revision, sum(members) from ring_count group by rollout, ring, reserve, revision
 
+-- name: unlike_sizes
+-- what was kept of done accounts against the accounts: (rollout, revision, decade) that differ
+select rollout, proven, decade, count(*), max(size) from member where proven > 0 group by rollout, proven, decade
+except
+select rollout, revision, decade, sum(members), max(largest) from done_size group by rollout, revision, decade
+
 -- name: unlike_members
 -- a member's own columns against its tasks: (member, what is wrong)
 select m.id, 'is_open' from member m where m.is_open <>
@@ -29,8 +35,8 @@ select member, 'more than one open task' from task where state in ('waiting', 'p
  group by member having count(*) > 1
 
 -- name: unlike_tasks
--- a running task has a claim and a holder, no other has; fences are never issued twice; logs have no gap
-select id, 'claim' from task where (state = 'running') <> (claim is not null and holder is not null)
+-- a running task has a claim, no other has; fences are never issued twice; logs have no gap
+select id, 'claim' from task where (state = 'running') <> (claim is not null) or (claim is not null and holder is null)
 union all
 select min(id), 'fence issued twice' from task where fence > 0 group by fence having count(*) > 1
 union all

@@ -1,4 +1,4 @@
--- The first schema. Times are integer microseconds of the store's clock, booleans 0 or 1, states the words of
+-- The first schema. Few indexes change while tasks run: every page a commit touches is written twice. Times are integer microseconds of the store's clock, booleans 0 or 1, states the words of
 -- ringctl.core.states. Every index that serves a queue is partial, so that finished rows cost nothing.
 
 create table counter (            -- one row per number that only rises: fence, wave, member, task
@@ -17,6 +17,7 @@ create table node_session (
 ) strict, without rowid;
 create index session_alive on node_session (lease_until_us) where dead = 0;
 create index session_dead on node_session (lease_until_us) where dead = 1 and cleared = 0;
+create index session_cleared on node_session (lease_until_us) where cleared = 1;
 
 create table bundle (
   digest text primary key,
@@ -127,14 +128,11 @@ create table member (             -- an account's place in a rollout: frozen, bu
   proven integer not null default 0,    -- the revision under which a worker did it (never a person's word)
   unique (rollout, account)
 ) strict;
-create index member_draw on member (rollout, ring, size, rank, id) where is_open = 1;
+create index member_draw on member (rollout, ring, size, rank, id);
 create index member_control on member (rollout, rank) where touched_us is null;
-create index member_touched on member (rollout, account) where touched_us is not null;
-create index member_largest on member (rollout, size) where touched_us is not null;
-create index member_proven on member (rollout, proven, decade, size) where proven > 0;
 
-create table ring_count (         -- signed deltas per session: no hot row. revision 0 counts open members,
-  rollout integer not null,       -- revision n those of them drawn under n
+create table ring_count (         -- open members by their newest drawing (`revision`, 0: never drawn),
+  rollout integer not null,       -- as signed deltas per session: no hot row
   ring integer not null,
   reserve integer not null,
   revision integer not null,
@@ -170,10 +168,9 @@ create table task (               -- one account under one revision
 create index task_wave on task (wave) where wave is not null;
 create index task_ready on task (wave, rank) where state = 'pending';
 create index task_held on task (holder) where state = 'running';
-create index task_due on task (deadline_us) where state = 'running' and deadline_us is not null;
 create index task_unknown on task (wave, resolve_after_us) where state = 'unknown';
-create index task_idle on task (rollout) where state in ('waiting', 'pending');
-create index task_notable on task (rollout, state) where state in ('running', 'failed', 'unknown');
+create index task_undrawn on task (rollout) where wave is null;
+create index task_notable on task (rollout, state) where state in ('failed', 'unknown');
 
 create table effect (             -- one step of one task: intent and result
   task integer not null references task (id),
@@ -189,8 +186,7 @@ create table effect (             -- one step of one task: intent and result
   ended_us integer,
   tries integer not null default 1,
   outcome text not null default '{}',
-  primary key (task, seq),
-  unique (task, step)
+  primary key (task, step)
 ) strict, without rowid;
 
 create table task_log (
@@ -222,6 +218,23 @@ create table progress (           -- signed deltas per wave and session: no hot 
   cancelled integer not null,
   skipped integer not null,
   primary key (rollout, wave, session)
+) strict, without rowid;
+
+create table done_size (          -- sizes of accounts done by workers, per decade; summed over sessions
+  rollout integer not null,
+  revision integer not null,
+  decade integer not null,
+  session text not null,
+  members integer not null,
+  largest real not null,
+  primary key (rollout, revision, decade, session)
+) strict, without rowid;
+
+create table touched_size (       -- the largest account on which any step was begun, as each session saw it
+  rollout integer not null,
+  session text not null,
+  largest real not null,
+  primary key (rollout, session)
 ) strict, without rowid;
 
 create table done_trait (
