@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from ringctl.cli.invocation import current
-from ringctl.cli.render import Line, View, emit
+from ringctl.cli.invocation import DEFAULT_STATE, current
+from ringctl.cli.render import View, emit
+from ringctl.cli.style import show
 from ringctl.core.errors import UsageError
-from ringctl.core.timing import SECOND
 
 ENGINES = ("sqlite", "postgresql")
 FAULTS = ("window", "errors", "none")
@@ -19,7 +19,9 @@ def demo(
     accounts: Annotated[int, typer.Option(help="How many accounts (at least 14).")] = 60,
     directory: Annotated[str, typer.Option("--dir", metavar="D", help="A new directory; it stays.")] = "",
     engine: Annotated[str, typer.Option(help="The accounts' databases: sqlite or postgresql.")] = "sqlite",
-    fault: Annotated[str, typer.Option(help="What is wrong with the release: window, errors or none.")] = "window",
+    fault: Annotated[
+        str, typer.Option(help="What is wrong with the release: window, errors or none.")
+    ] = "window",
     metrics: Annotated[str, typer.Option(help="auto, scrape or prometheus.")] = "auto",
 ) -> int:
     """A bad upgrade over real databases: stopped in the canary, amended, requalified, finished.
@@ -28,13 +30,18 @@ def demo(
     """
     from ringctl.demo.story import Options, run
 
-    for name, value, known in (("engine", engine, ENGINES), ("fault", fault, FAULTS), ("metrics", metrics, METRICS)):
+    for name, value, known in (
+        ("engine", engine, ENGINES),
+        ("fault", fault, FAULTS),
+        ("metrics", metrics, METRICS),
+    ):
         if value not in known:
             raise UsageError(f"--{name} {value}: known are {', '.join(known)}")
     if accounts < 14:
         raise UsageError(f"--accounts {accounts}: three rings with their reserves need at least 14")
+    state = "" if current().state == DEFAULT_STATE else current().state
     options = Options(accounts=accounts, directory=directory, engine=engine, fault=fault, metrics=metrics,
-                      state=current().given_state)  # fmt: skip
+                      state=state)  # fmt: skip
     outcome = run(options, _say)
     document = {
         "schema": "ringctl/demo/v1",
@@ -54,8 +61,8 @@ def demo(
 def _say(text: str) -> None:
     """The story goes to standard output; with `-o json` it moves aside."""
     stream = sys.stdout if current().output == "table" else sys.stderr
-    stream.write(text + "\n")
+    stream.write("\n".join(show(line, 2000) for line in text.split("\n")) + "\n")
     stream.flush()
 
 
-__all__ = ["SECOND", "Line", "demo"]
+COMMANDS = {"demo": demo}

@@ -19,22 +19,13 @@ from ringctl.ports.store import Entry
 
 DRAINED = 143
 HEARTBEAT_S = 30.0
-# What a journal entry says first; digests and long lists stay in `-o json`.
-_LEADING = (
-    "ring",
-    "wave_kind",
-    "revision",
-    "accounts",
-    "account",
-    "state",
-    "code",
-    "error",
-    "reason",
-    "actor",
-)
+# What a journal entry says first, and without its name; digests and long lists stay in `-o json`.
+_BARE = ("code", "error", "ring", "wave_kind", "revision")
+_LEADING = (*_BARE, "accounts", "account", "state")
 _QUIET = frozenset(
-    {"members", "digest", "bundle", "policy", "plan", "fleet", "wave", "numbers", "id", "files"}
-)
+    {"members", "digest", "bundle", "policy", "plan", "fleet", "wave", "numbers", "id", "files", "before", "next",
+     "reason", "actor"}
+)  # fmt: skip
 _STYLES = {"held": "yellow", "aborted": "red", "amended": "yellow", "hold-lifted": "green"}
 
 
@@ -48,22 +39,18 @@ def event_line(entry: Entry, room: int, paint: Painter) -> str:
 
 
 def event_text(payload: Mapping[str, object]) -> str:
-    """The payload in words: what matters first, digests left out."""
-    names = [name for name in _LEADING if payload.get(name) not in {None, ""}] if payload else []
-    rest = [name for name in payload if name not in _LEADING and name not in _QUIET]
+    """The payload in words: what matters first, the reason last, digests left out."""
+    names = [name for name in _LEADING if name in payload]
+    names += [name for name in payload if name not in _LEADING and name not in _QUIET]
     parts = []
-    for name in (*names, *rest):
+    for name in names:
         value = payload[name]
-        if name.endswith("_us") and isinstance(value, int) and not name.endswith("at_us"):
+        if name.endswith("_us") and not name.endswith("at_us") and isinstance(value, int):
             parts.append(f"{show(name[:-3], 40)} {human(value)}")
-            continue
-        if isinstance(value, str | int | float | bool) and value != "":
-            parts.append(
-                show(value)
-                if name in {"ring", "wave_kind", "revision"}
-                else f"{show(name, 40)} {show(value)}"
-            )
-    return ", ".join(parts)
+        elif isinstance(value, str | int | float) and value != "":
+            parts.append(show(value) if name in _BARE else f"{show(name, 40)} {show(value)}")
+    reason = show(payload["reason"]) if payload.get("reason") else ""
+    return ": ".join(part for part in (", ".join(parts), reason) if part)
 
 
 @dataclass(slots=True)

@@ -51,15 +51,15 @@ def _run(words: Sequence[str], table: Table, overview: str) -> int:
         from ringctl import __version__
 
         return _write(f"ringctl {__version__}\n")
+    from ringctl.cli.manifest import valued_options
+
     name = rest[0]
+    chosen, arguments = invocation.split(rest[1:], before, valued_options(name))
+    invocation.use(chosen)
     if name not in table:
         from ringctl.cli.names import unknown
 
         raise UsageError(unknown("command", name, table), hint="ringctl --help lists all commands")
-    from ringctl.cli.manifest import valued_options
-
-    chosen, arguments = invocation.split(rest[1:], before, valued_options(name))
-    invocation.use(chosen)
     if name == "help":
         from ringctl.cli.topics import topic
 

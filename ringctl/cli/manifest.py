@@ -70,6 +70,9 @@ ROLLOUT: tuple[str, ...] = (
 )  # fmt: skip
 """Commands whose argument is a rollout."""
 
+JUNIT = ("policy lint", "bundle lint", "status", "wait")
+"""Commands whose answer has a JUnit form; the others refuse `-o junit` before they do anything."""
+
 GLOBALS = "--state= --output= --actor= --color= --quiet --verbose --yes --no-input --help --version"
 
 

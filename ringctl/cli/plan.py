@@ -151,9 +151,8 @@ def _reach(document: Mapping[str, Any], accounts: int) -> list[Block]:
     if canaries:
         share = 100 * sum(canaries) / max(1, accounts)
         sizes = ", then ".join(f"{size:,}" for size in canaries)
-        made += [
-            f"  If the change is bad, touched before a gate can stop it:  {sizes} ({share:.1f} % of all)"
-        ]
+        part = f"{share:.1f} %" if share >= 0.1 else "under 0.1 %"
+        made += [f"  If the change is bad, touched before a gate can stop it:  {sizes} ({part} of all)"]
     bake = human(int(again["bake_seconds"] * SECOND))
     return [
         *made,

@@ -165,7 +165,7 @@ def _blocks(policy: Policy) -> list[Block]:
     gates = [
         [
             show(check.name), show(check.source), show(_measure(check)), check.compare,
-            show(", ".join(f"{name} {cell(value)}" for name, value in _fail_if(check).items())),
+            show(", ".join(_limit(name, value) for name, value in _fail_if(check).items())),
             human(check.every_us),
         ]
         for check in policy.checks.values()
@@ -192,6 +192,13 @@ def _blocks(policy: Policy) -> list[Block]:
         f"  a changed bundle requalifies on at most {again.accounts} accounts, baked {_span(again.bake)}",
         f"  an account may be {policy.limits.size_factor:g} times the largest done before",
     ]  # fmt: skip
+
+
+def _limit(name: str, value: object) -> str:
+    """A limit as people write it: relative changes are shares."""
+    if name in {"increase", "shift"} and isinstance(value, float):
+        return f"{name} {100 * value:g}%"
+    return name if value is True else f"{name} {cell(value)}"
 
 
 def _span(bake: Bake) -> str:

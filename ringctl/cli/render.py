@@ -88,7 +88,7 @@ def emit(view: View) -> None:
             sys.stdout.write(json_text(record) + "\n")
     elif output == "junit":
         if view.suites is None:
-            raise UsageError("this command has no -o junit; known here: table, json, yaml, ndjson, markdown")
+            raise UsageError("this answer has no -o junit; known here: table, json, yaml, ndjson, markdown")
         sys.stdout.write(junit(view.suites()))
     elif output == "markdown":
         sys.stdout.write(markdown(view.blocks()))

@@ -7,6 +7,8 @@ from typing import Any
 import typer
 import typer.main
 
+from ringctl.cli.invocation import OUTPUTS, current
+from ringctl.cli.manifest import JUNIT
 from ringctl.cli.names import unknown
 from ringctl.core.errors import UsageError
 
@@ -52,6 +54,10 @@ def run(name: str, module: str, arguments: Sequence[str]) -> int:
             unknown(f"subcommand of {name}", arguments[0], subcommands),
             hint=f"known: {', '.join(subcommands)}",
         )
+    key = subcommands.get(arguments[0], name) if arguments else name
+    if current().output == "junit" and key not in JUNIT and not {"-h", "--help"} & set(arguments):
+        known = ", ".join(one for one in OUTPUTS if one != "junit")
+        raise UsageError(f"ringctl {key} has no -o junit; known here: {known}")
     command = build(name, mine)
     try:
         with command.make_context(f"ringctl {name}", list(arguments)) as context:

@@ -139,7 +139,8 @@ def _blocks(begun: Started) -> list[Block]:
         )
     ]
     if first:
-        blocks.append(f"  first: {first.accounts:,} accounts, {first.kind} wave of ring {show(first.ring)}")
+        when = "now" if begun.attached else "first"
+        blocks.append(f"  {when}: {first.kind} wave of ring {show(first.ring)}, accounts: {first.accounts:,}")
     return [*blocks, show(rollout.id)]
 
 

@@ -8,12 +8,17 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 
+# one encoder for all: `json.dumps` would make one at every call
+_CANONICAL = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+).encode
+
 JSON = None | bool | int | float | str | list["JSON"] | tuple["JSON", ...] | Mapping[str, "JSON"]
 
 
 def canonical(value: object) -> str:
     """`value` as canonical JSON text; raises ValueError for NaN, infinity or foreign types."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _CANONICAL(value)
 
 
 def sha256_hex(content: bytes) -> str:

@@ -4,7 +4,7 @@ The same function draws the waves of r1 when the plan is made and those of every
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ringctl.core.coverage import Exercised, carriers_to_split, late_meetings
 from ringctl.core.fleet import Account
@@ -38,14 +38,14 @@ def canary_size(canary: Canary, total: int) -> int:
     return min(size, canary.at_most) if canary.at_most is not None else size
 
 
-@dataclass(slots=True)
 class _Drawing:
     """Progress while a ring's waves are drawn: what is exercised so far, and the waves."""
 
-    ring: RingPolicy
-    exercised: Exercised
-    factor: float
-    waves: list[PlannedWave] = field(default_factory=list)
+    def __init__(self, ring: RingPolicy, exercised: Exercised, factor: float) -> None:
+        self.ring = ring
+        self.exercised = exercised
+        self.factor = factor
+        self.waves: list[PlannedWave] = []
 
     def add(self, kind: WaveKind, members: Sequence[Member]) -> None:
         if not members:
@@ -79,7 +79,7 @@ def ring_waves(
     watermark of its own: it *is* where exercising starts; it never holds an account `size_factor` times
     above the smaller half of the ring.
     """
-    drawing = _Drawing(ring=ring, exercised=exercised, factor=factor)
+    drawing = _Drawing(ring, exercised, factor)
     eligible = [m for m in members if _drawable(ring, m) and m.account not in split]
     eligible = _within_reach(eligible, exercised, factor)
     count = canary_size(ring.canary, len(members))
@@ -142,7 +142,10 @@ def _within_reach(members: list[Member], exercised: Exercised, factor: float) ->
 
 
 def _expand(drawing: _Drawing, rest: list[Member], *, total: int, done: int) -> None:
-    reachable = [member for member in rest if drawing.reachable(member)]
+    reachable: list[Member] = []
+    beyond: list[Member] = []
+    for member in rest:
+        (reachable if drawing.reachable(member) else beyond).append(member)
     start = done
     for amount in drawing.ring.waves:
         upto = min(amount.of(total), done + len(reachable))
@@ -150,7 +153,6 @@ def _expand(drawing: _Drawing, rest: list[Member], *, total: int, done: int) -> 
             drawing.add(WaveKind.EXPANSION, reachable[start - done : upto - done])
             start = upto
     drawing.add(WaveKind.EXPANSION, reachable[start - done :])
-    beyond = [member for member in rest if member not in set(reachable)] if len(reachable) < len(rest) else []
     beyond.sort(key=lambda member: (member.size, member.rank))
     while beyond:
         drawing.add(WaveKind.LONE, [beyond.pop(0)])

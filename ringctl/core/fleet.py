@@ -45,7 +45,7 @@ class Fleet:
     def digest(self) -> str:
         """Digest over the accounts sorted by id: the same fleet has the same digest in any order."""
         rows = sorted(self.accounts, key=lambda account: account.id)
-        return digest_lines(canonical([row.id, row.size, dict(row.columns)]) for row in rows)
+        return digest_lines(canonical([row.id, row.size, dict(row.columns.items())]) for row in rows)
 
     def trait_values(self, account: Account) -> Iterable[tuple[str, str]]:
         """(trait, value) pairs of one account; an absent value is the empty string."""

@@ -18,6 +18,8 @@ from ringctl.core.model import Member
 from ringctl.core.policy import Policy
 from ringctl.core.states import WaveKind
 
+_SHARED_PAIRS = 20_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanRequest:
@@ -130,14 +132,35 @@ def members_of(policy: Policy, fleet: Fleet, seed: str) -> tuple[dict[str, list[
     """Members by ring in rank order (reserve not set yet), and how many accounts are in no ring."""
     rings, nowhere = assign(policy, fleet)
     result: dict[str, list[Member]] = {}
+    pairs = _Pairs(fleet.traits)
     for ring in policy.rings:
-        members = [_member(account, ring.name, fleet, seed) for account in rings[ring.name]]
+        members = [_member(account, ring.name, pairs, seed) for account in rings[ring.name]]
         members.sort(key=lambda member: member.rank)
         result[ring.name] = members
     return result, len(nowhere)
 
 
-def _member(account: Account, ring: str, fleet: Fleet, seed: str) -> Member:
+class _Pairs:
+    """(column, value) pairs, of which many accounts share most: each is kept once, not once per account."""
+
+    def __init__(self, traits: Sequence[str]) -> None:
+        self._traits = traits
+        self._known: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def of(self, account: Account) -> tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]:
+        """(traits in the fleet's order, all columns by name); an absent trait has the empty value."""
+        known = self._known
+        if len(known) < _SHARED_PAIRS:
+            columns = tuple([known.setdefault(pair, pair) for pair in sorted(account.columns.items())])
+        else:
+            columns = tuple([known.get(pair, pair) for pair in sorted(account.columns.items())])
+        values = dict(columns)
+        traits = [(name, values.get(name, "")) for name in self._traits]
+        return tuple([known.get(pair, pair) for pair in traits]), columns
+
+
+def _member(account: Account, ring: str, pairs: _Pairs, seed: str) -> Member:
+    traits, columns = pairs.of(account)
     return Member(
         account=account.id,
         ring=ring,
@@ -146,8 +169,8 @@ def _member(account: Account, ring: str, fleet: Fleet, seed: str) -> Member:
         reserve=False,
         # 63 bits: both stores keep signed 64-bit integers
         rank=rank(seed, account.id) >> 1,
-        traits=tuple(fleet.trait_values(account)),
-        columns=tuple(sorted(account.columns.items())),
+        traits=traits,
+        columns=columns,
     )
 
 

@@ -5,7 +5,7 @@ one in the lowest ring: exactly the one that represents it. One pass, constant m
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ringctl.core.drawing import PlannedWave
 from ringctl.core.model import Member
@@ -30,22 +30,22 @@ class Candidate:
         return self.state in {TaskState.UNKNOWN, TaskState.FAILED} and bool(self.last_step)
 
 
-@dataclass(slots=True)
 class _Strata:
     """First account and number of accounts ahead per stratum."""
 
-    first: dict[Stratum, Member] = field(default_factory=dict)
-    ahead: dict[Stratum, int] = field(default_factory=dict)
-    to_go: int = 0
+    def __init__(self) -> None:
+        self.first: dict[Stratum, Member] = {}
+        self.ahead: dict[Stratum, int] = {}
+        self.to_go = 0
 
 
-@dataclass(slots=True)
 class _Reach:
     """The size watermark while candidates stream by, lowest ring first."""
 
-    largest: float
-    factor: float
-    lowest: str | None = None
+    def __init__(self, largest: float, factor: float) -> None:
+        self.largest = largest
+        self.factor = factor
+        self.lowest: str | None = None
 
     def holds(self, member: Member) -> bool:
         """Whether the member is small enough to be drawn."""
@@ -86,7 +86,7 @@ def requalification_waves(
     `size_factor` times that are never drawn here. When nothing was touched (0), the largest account of the
     lowest ring stands in for it. Empty when no account can be drawn.
     """
-    reach = _Reach(largest=largest, factor=policy.limits.size_factor)
+    reach = _Reach(largest, policy.limits.size_factor)
     strata = _Strata()
     of: dict[str, Candidate] = {}
     for candidate in candidates:

@@ -140,25 +140,28 @@ def _open_rollout(parts: Parts, planned: Planned) -> Rollout | None:
 
 
 def _history(parts: Parts, planned: Planned) -> tuple[Revision, ...]:
-    """Revisions of the component's and version's latest ended rollout that did not succeed (DESIGN 12.1).
+    """Revisions that carry over from the component's latest ended rollout that touched any account: one of the
+    same version, or one that did not succeed (DESIGN 12.1).
 
-    Abort, edit and start again is an amendment: the history, and with it requalification, carries over.
+    Abort, edit and start again is an amendment: the history, and with it requalification, carries over, whatever
+    the new bundle is called, and however often somebody starts and aborts in between.
     """
     bundle = planned.loaded.bundle
     for row in parts.store.rollouts():
         if row.component != bundle.component:
             continue
         earlier = parts.store.load(row.id)
-        if earlier.state is RolloutState.SUCCEEDED or earlier.bundle.version != bundle.version:
-            return ()
-        if not parts.store.largest_touched(row.id) and len(earlier.revisions) == 1:
-            return ()
         failed = next((r for r in earlier.revisions if r.digest == bundle.digest and r.failed), None)
         if failed is not None:
             msg = f"these bytes failed their gate as {failed.name} of rollout {row.id}"
             raise NotAllowed(
                 msg, code="RC2015", hint="change the bundle: a failed gate is final for its bytes"
             )
+        # the exposure tells: accounts of size 0 have no place in `largest_touched`
+        if len(earlier.revisions) == 1 and next(iter(parts.store.exposure(row.id)), None) is None:
+            continue
+        if earlier.state is RolloutState.SUCCEEDED and earlier.bundle.version != bundle.version:
+            return ()
         return earlier.revisions
     return ()
 
@@ -250,9 +253,8 @@ def amend(parts: Parts, request: AmendRequest) -> Rollout:
         )
         return acts.amend(rollout, amendment, parts.store.now_us())
 
-    amended = change(parts, request.rollout, act, actor=parts.actor)
-    parts.store.set_drift(request.rollout, "", ())
-    return amended
+    # saving the new revision clears the old one's drift in the same transaction
+    return change(parts, request.rollout, act, actor=parts.actor)
 
 
 def pause(parts: Parts, rollout_id: str, *, reason: str) -> Rollout:

@@ -41,6 +41,7 @@ class Guard:
     settle: Settle = Settle.NONE
     cancelled: bool = False
     gone: bool = False
+    told: bool = False
     stop_on_close: bool = False
     _until: float = float("inf")
     _lines: list[str] = field(default_factory=list)
@@ -54,6 +55,7 @@ class Guard:
 
     def tell(self, settle: Settle, *, cancelled: bool) -> None:
         """What the last beat said about the task."""
+        self.told = True
         self.settle = settle
         self.cancelled = cancelled
         if self.stop_requested():
@@ -92,7 +94,7 @@ class Guard:
         now = self.clock.monotonic()
         bound = min(seconds, self.deadline() - now, self._until - now)
         if bound > 0 and not self.stop_requested():
-            self._news.wait(bound)
+            self.clock.wait(self._news, bound)
 
     # -- for the worker ---------------------------------------------------------------------------
     def take_lines(self) -> Sequence[str]:

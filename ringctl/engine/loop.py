@@ -123,7 +123,7 @@ class Driver:
         try:
             return self.step()
         except (ExternalError, ConflictError):
-            self.stopping.wait(1.0)
+            self.parts.clock.wait(self.stopping, 1.0)
             return False
 
     def _observe_loop(self) -> None:
@@ -131,19 +131,19 @@ class Driver:
             try:
                 self.observe()
             except (ExternalError, ConflictError):
-                self.stopping.wait(1.0)
+                self.parts.clock.wait(self.stopping, 1.0)
             except Exception as error:  # noqa: BLE001 - a node that no longer observes must end, and say why
                 self._bug = error
                 self.stopping.set()
-            self.stopping.wait(IDLE_S)
+            self.parts.clock.wait(self.stopping, IDLE_S)
 
     def _rest(self) -> None:
         """Wait a little, or until a task has ended here."""
         if self.node is not None:
-            self.node.wake.wait(IDLE_S)
+            self.parts.clock.wait(self.node.wake, IDLE_S)
             self.node.wake.clear()
         else:
-            self.stopping.wait(IDLE_S)
+            self.parts.clock.wait(self.stopping, IDLE_S)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

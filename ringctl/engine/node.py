@@ -8,10 +8,11 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 from ringctl.core.errors import ClaimLost, ExternalError, SessionLost
 from ringctl.core.model import Rollout, Session
-from ringctl.core.states import OPEN_ROLLOUT_STATES, Settle, WaveState
+from ringctl.core.states import OPEN_ROLLOUT_STATES, Settle, TaskState, WaveState
 from ringctl.core.timing import SECOND, Span
 from ringctl.engine.copies import Copies
 from ringctl.engine.guard import Guard, Lease
@@ -40,6 +41,7 @@ class Node:
     session: Session | None = None
     lease: Lease = field(default_factory=Lease)
     _guards: dict[int, Guard] = field(default_factory=dict)
+    _stranded: list[Claim] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _pool: ThreadPoolExecutor | None = None
     _beats: threading.Thread | None = None
@@ -107,6 +109,7 @@ class Node:
             return
         lease.until = max(lease.until, asked + self.lease_us / SECOND)
         self._asked = asked
+        self._return_stranded()
         with self._lock:
             guards = list(self._guards.values())
         for guard in guards:
@@ -114,13 +117,31 @@ class Node:
             if row is not None and row.claim == guard.claim.id:
                 guard.tell(row.settle, cancelled=row.cancelled)
 
-    def refresh(self) -> None:
-        """A beat now, unless there was one a moment ago."""
-        if self.parts.clock.monotonic() - self._asked > FRESH_S:
+    def refresh(self, guard: Guard) -> None:
+        """A beat now, unless there was one a moment ago. An unknown task is claimed whatever its wave wants:
+        what that is must be heard once before anything of it runs."""
+        unheard = guard.claim.resolving and not guard.told
+        if unheard or self.parts.clock.monotonic() - self._asked > FRESH_S:
             try:
                 self.beat()
             except ExternalError:
                 return
+
+    def _return_stranded(self) -> None:
+        """Give back tasks that a thread here had to leave (the store did not answer, a bug): this session lives
+        on, so that no rescue would ever find them. An open step of theirs is settled before anything runs."""
+        with self._lock:
+            stranded, self._stranded = self._stranded, []
+        while stranded:
+            try:
+                self.parts.store.finish(stranded[-1], TaskState.PENDING, "its node could not go on with it")
+            except ClaimLost:
+                pass  # somebody else has it: all is well
+            except ExternalError:
+                with self._lock:
+                    self._stranded += stranded
+                return
+            stranded.pop()
 
     # -- claims -----------------------------------------------------------------------------------
     def claim(self, rollout: Rollout) -> int:
@@ -150,26 +171,40 @@ class Node:
 
     def _submit(self, rollout: Rollout, claim: Claim) -> None:
         guard = Guard(
-            claim=claim, lease=self.lease, clock=self.parts.clock, store=self.parts.store, stop=self.stop_now
+            claim=claim,
+            lease=self.lease,
+            clock=self.parts.clock,
+            store=self.parts.store,
+            stop=self.stop_now,
+            settle=rollout.wave(claim.wave).settle,
         )
         with self._lock:
             self._guards[claim.task] = guard
         run = TaskRun(
-            parts=self.parts, copies=self.copies, rollout=rollout, guard=guard, refresh=self.refresh
+            parts=self.parts,
+            copies=self.copies,
+            rollout=rollout,
+            guard=guard,
+            refresh=partial(self.refresh, guard),
         )
         assert self._pool is not None, "claim() before start()"
         self._pool.submit(self._work, run).add_done_callback(_raise_bugs)
 
     def _work(self, run: TaskRun) -> None:
+        left = True
         try:
             if self.lease.holds(self.parts.clock.monotonic()):
                 run.run()
+                left = False
         except ClaimLost:
             run.guard.lose()
+            left = False
         finally:
             with self._lock:
                 if self._guards.get(run.claim.task) is run.guard:
                     del self._guards[run.claim.task]
+                if left:
+                    self._stranded.append(run.claim)
             self.wake.set()
 
 

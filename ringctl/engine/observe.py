@@ -59,9 +59,11 @@ class Observer:
 
     def _is_due(self, wave: Wave, checks: tuple[Check, ...]) -> bool:
         now = self.parts.store.now_us()
-        if now < self._due.get(wave.id, 0):
+        every = every_of(checks)
+        # further away than one interval: the store's clock went back, and nobody must be blind for that long
+        if 0 < self._due.get(wave.id, 0) - now <= every:
             return False
-        self._due[wave.id] = now + every_of(checks)
+        self._due[wave.id] = now + every
         return True
 
     # -- reading ----------------------------------------------------------------------------------
@@ -98,8 +100,15 @@ class Observer:
         now = store.now_us()
         watched = store.watched(rollout, wave)
         control = control_of(rollout, watched, store.control(rollout, limit=CONTROL_LIMIT))
+        sampled = store.facts(rollout).wave(wave.id).baseline_us if wave.state is WaveState.PLANNED else 0
         scene = _Scene(
-            parts=self.parts, rollout=rollout, wave=wave, watched=watched, control=control, now=now
+            parts=self.parts,
+            rollout=rollout,
+            wave=wave,
+            watched=watched,
+            control=control,
+            now=now,
+            sampled_us=sampled,
         )
         seen = [scene.check(check, answers.get(check.source)) for check in checks]
         answered = not any(one.verdict.error for one in seen)
@@ -171,6 +180,7 @@ class _Scene:
     watched: Watched
     control: tuple[str, ...]
     now: Instant
+    sampled_us: Span
 
     def stored(self, check: Check, part: str) -> dict[str, Any]:
         """The check's folded state as saved with the last look: `fold`, `judges` or `before`."""
@@ -207,17 +217,14 @@ class _Scene:
         samples = before.get("samples", 0)
         if self.wave.state is WaveState.PLANNED:
             samples += int(sum(cell.n or 0 for cell in evidence.touched if not cell.after))
-        looks = before.get("looks", 0) + 1
         return _Seen(
             verdict=verdict,
-            state=canonical({
-                "fold": folded, "judges": judges, "before": {"samples": samples, "looks": looks},
-            }),
+            state=canonical({"fold": folded, "judges": judges, "before": {"samples": samples}}),
             samples=activity(evidence) if evidence.complete else 0,
-            baseline_left=self.baseline_left(check, evidence, samples, looks),
-        )  # fmt: skip
+            baseline_left=self.baseline_left(check, evidence, samples),
+        )
 
-    def baseline_left(self, check: Check, evidence: Evidence, samples: int, looks: int) -> Span:
+    def baseline_left(self, check: Check, evidence: Evidence, samples: int) -> Span:
         """Baseline is at least `min_samples` where the accounts are compared with themselves (DESIGN 12.20):
         until then a last interval stays uncredited, and the wave does not open."""
         own = check.compare == "before-vs-after" or (
@@ -225,8 +232,7 @@ class _Scene:
         )
         if not own or samples >= check.min_samples:
             return check.baseline_us
-        last_interval = (looks + 2) * check.every_us >= check.baseline_us
-        return 0 if last_interval else check.baseline_us
+        return max(0, check.baseline_us - check.every_us - self.sampled_us)
 
     def judge(self, check: Check, evidence: Evidence) -> tuple[dict[str, JudgeState], CheckState]:
         """The judges' next states and the check's verdict."""

@@ -41,6 +41,7 @@ class TaskRun:
     rollout: Rollout
     guard: Guard
     refresh: Callable[[], None]
+    _begun: bool = False
 
     @property
     def claim(self) -> Claim:
@@ -57,23 +58,23 @@ class TaskRun:
         for position, spec in enumerate(bundle.steps):
             if position < start or spec.id in done:
                 continue
-            begun = bool(self.claim.effects or done or start)
-            if self._parked(bundle, position, begun=begun) or self._step(bundle, spec) is Next.END:
+            self._begun = bool(self.claim.effects or done or start)
+            if self._parked(bundle, position) or self._step(bundle, spec) is Next.END:
                 return
             done.add(spec.id)
         self.parts.store.finish(self.claim, TaskState.DONE, lines=self.guard.take_lines())
 
     # -- between steps ----------------------------------------------------------------------------
-    def _parked(self, bundle: Bundle, position: int, *, begun: bool) -> bool:
+    def _parked(self, bundle: Bundle, position: int) -> bool:
         """Whether the task ends here because its wave settles, or the node stops."""
         self.refresh()
         guard = self.guard
         stopping = guard.stop() or guard.settle is Settle.STOP or guard.cancelled
         if guard.settle is Settle.NONE and not stopping:
             return False
-        red = begun and bundle.red_after(position)
+        red = self._begun and bundle.red_after(position)
         if stopping and not red:
-            self._give_back(begun=begun)
+            self._give_back("given back")
             return True
         if stopping:
             self._end(TaskState.UNKNOWN, f"stopped before {bundle.steps[position].id}; its window is open")
@@ -82,15 +83,15 @@ class TaskRun:
             return self._close(bundle)
         if red:
             return False
-        self._give_back(begun=begun)
+        self._give_back("given back")
         return True
 
-    def _give_back(self, *, begun: bool) -> None:
-        """At a green stop: back to pending; half-way under a revision that ends, it waits as unknown."""
-        if begun and self.guard.settle in {Settle.CLOSE, Settle.STOP}:
-            self._end(TaskState.UNKNOWN, "stopped at a green stop; waits for the next revision")
+    def _give_back(self, reason: str) -> None:
+        """Back to pending; half-way under a revision that ends, it waits as unknown for the next one."""
+        if self._begun and self.guard.settle in {Settle.CLOSE, Settle.STOP}:
+            self._end(TaskState.UNKNOWN, f"{reason}; waits for the next revision")
         else:
-            self._end(TaskState.PENDING, "given back")
+            self._end(TaskState.PENDING, reason)
 
     def _close(self, bundle: Bundle) -> bool:
         """Run the pinned revision's `close_window`; without one the task runs on to its end."""
@@ -135,7 +136,7 @@ class TaskRun:
         """Verify, store the intent, run, store the result. None: nothing was sent, the claim is ended."""
         changed = self.copies.changed(bundle, spec.files)
         if changed:
-            self._drifted(bundle, changed)
+            self._drifted(bundle, spec, changed)
             return None
         order = self.order(bundle, spec)
         store = self.parts.store
@@ -156,20 +157,29 @@ class TaskRun:
 
     def _unreachable(self, spec: StepSpec, ran: Ran) -> None:
         """Nothing was sent: not a failure of the account, until it has been tried often enough."""
-        if self.claim.attempt < UNREACHABLE_ATTEMPTS and self.guard.settle is Settle.NONE:
+        reason = f"{spec.id}: unreachable: {ran.reason}"
+        if self.claim.attempt >= UNREACHABLE_ATTEMPTS:
+            self._end(TaskState.FAILED, reason)
+            return
+        self.refresh()
+        if self.guard.settle is Settle.NONE:
             self.guard.sleep(min(2.0**self.claim.attempt, 30.0) / 4)
-            self._end(TaskState.PENDING, f"{spec.id}: unreachable: {ran.reason}")
-        else:
-            self._end(TaskState.FAILED, f"{spec.id}: unreachable: {ran.reason}")
+        self._give_back(reason)
 
-    def _drifted(self, bundle: Bundle, changed: tuple[str, ...]) -> None:
-        """The copy on this host is not the pinned bytes: hold, and write a clean copy for the next run."""
+    def _drifted(self, bundle: Bundle, spec: StepSpec, changed: tuple[str, ...]) -> None:
+        """The copy on this host is not the pinned bytes: hold, and write a clean copy for the next run. Inside a
+        red stretch the window is closed from that clean copy; nothing is parked there (DESIGN 12.9)."""
         where = str(self.copies.directory(bundle.digest))
         self.parts.store.set_drift(self.claim.rollout, where, changed)
         self.copies.rewrite(bundle.digest)
-        begun = any(effect.state is EffectState.DONE for effect in self.claim.effects)
-        state = TaskState.UNKNOWN if begun else TaskState.PENDING
-        self._end(state, f"{', '.join(changed)} changed on this node")
+        reason = f"{', '.join(changed)} changed on this node"
+        if spec.id.startswith(CLOSE_STEP):
+            self._end(TaskState.UNKNOWN, f"{reason}; its window is open")
+            return
+        red = self._begun and bundle.red_after(bundle.index(spec.id))
+        if red and self._close(bundle):
+            return
+        self._end(TaskState.UNKNOWN if self._begun else TaskState.PENDING, reason)
 
     def _end(self, state: TaskState, reason: str) -> None:
         self.parts.store.finish(self.claim, state, reason, lines=self.guard.take_lines())

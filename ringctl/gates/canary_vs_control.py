@@ -16,8 +16,8 @@ yet the e-process that asks for evidence of absence of harm. `false_alarm` is ta
 caller divides it over waves and checks.
 
 With fewer than `control_min` control accounts the check's `without_control` judges instead: the same
-accounts before (`history`) or a fixed limit (`ceiling`). A wave of one account never fails against
-control: one account cannot make an alarm alone. Name `above` beside, or compare before-vs-after.
+accounts before (`history`) or a fixed limit (`ceiling`). While only one account of the wave has been
+touched it may fail by itself, on ten times the evidence and the full harm asked for (`evidence.alone`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,6 +32,7 @@ from ringctl.gates.evidence import (
     WORSE_Z,
     WORST_SHOWN,
     Stakes,
+    alone,
     earlier_fail,
     excess,
     floats,
@@ -116,7 +117,8 @@ class CanaryVsControl:
         }  # fmt: skip
         if e >= limit and ratio is not None and ratio > 1:
             said = f"{ratio:.2f} times control (E = {e:.3g}, FAIL from {limit:.3g})"
-            if len(worse) >= 2:
+            touched = sum(one.n_after > 0 for one in totals(mapping(state, "own")).values())
+            if len(worse) >= 2 or alone(check, touched, len(worse), e, ratio):
                 return Judgement(
                     verdict=Verdict.FAIL,
                     reason=said,

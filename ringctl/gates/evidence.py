@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ringctl.core.judging import Cell, Evidence, Judgement, JudgeState
+from ringctl.core.policy import Check
 from ringctl.core.states import Verdict
 from ringctl.core.timing import MINUTE, Instant, Span
 
@@ -23,6 +24,7 @@ FIRST_STAKE: Final = 0.5
 LATER_STAKE: Final = 0.5 / 47
 STAKE_EVERY_US: Final[Span] = 30 * MINUTE
 LATER_STAKES: Final = 47
+ALONE: Final = 10.0  # how many times the evidence an account needs that fails a check by itself
 HIGHEST: Final = 1e100  # a stake is cut here: JSON has no infinity, and a lower e-value is still valid
 LOG_MOST: Final = 60.0  # in one look (GATE 5.3)
 
@@ -248,3 +250,14 @@ def shared_ratio(y_c: float, n_c: float, y_k: float, n_k: float) -> float | None
         return None
     q = n_c / (n_c + n_k)
     return ((y_c + q) / n_c) / ((y_k + 1 - q) / n_k)
+
+
+def alone(check: Check, touched: int, worse: int, e: float, ratio: float) -> bool:
+    """Whether one account may fail a check by itself: it is the only one touched so far.
+
+    A canary goes one account at a time (a failure budget of 0 allows one in flight). Waiting for a second
+    account would mean doing a known harm once more, so the only one counts, at a price: ten times the
+    evidence and the full harm asked for (decision record 0006, beside DESIGN 12.20).
+    """
+    full = 1 + (check.fail_if.increase or 0.0)
+    return touched == 1 and worse == 1 and e >= ALONE / check.false_alarm and ratio >= full

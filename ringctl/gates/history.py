@@ -23,6 +23,7 @@ from ringctl.gates.evidence import (
     WORSE_Z,
     WORST_SHOWN,
     Totals,
+    alone,
     earlier_fail,
     excess,
     floats,
@@ -40,7 +41,6 @@ from ringctl.gates.evidence import (
 from ringctl.gates.spread import phi, spread
 
 MARGIN: Final = 1.1  # rho: how much worse an account may become by itself
-ALONE: Final = 10.0  # how many times the evidence a wave of a single account needs to fail
 
 
 def gather(state: JudgeState, evidence: Evidence) -> JudgeState:
@@ -113,7 +113,7 @@ def _judge(check: Check, state: JudgeState, evidence: Evidence, dispersion: floa
         "ratio_done": ratio_done, "n_before": n_before, "n_done": n_done, "worse": len(worse),
     }  # fmt: skip
     if e >= limit and ratio is not None and ratio > 1:
-        return _raised(ratio, e, worse, evidence, (check, numbers))
+        return _raised(ratio, e, worse, (check, len(both), numbers))
     lacking = unheard(evidence)
     if not lacking and not (n_before >= check.min_samples and n_done >= check.min_samples):
         lacking = f"{n_before:.0f} samples before and {n_done:.0f} after, {check.min_samples} are needed"
@@ -135,26 +135,15 @@ def _raised(
     ratio: float,
     e: float,
     worse: list[str],
-    evidence: Evidence,
-    context: tuple[Check, Mapping[str, object]],
+    context: tuple[Check, int, Mapping[str, object]],
 ) -> Judgement:
-    """The evidence is over its level: FAIL, if two accounts carry it.
-
-    A wave of one account has no second: it fails on ten times the evidence and the full harm asked for
-    (a decision beside DESIGN 12.20, which would leave such a wave to the hold).
-    """
-    check, numbers = context
-    alone = (
-        evidence.expected == 1
-        and len(worse) == 1
-        and e >= ALONE / check.false_alarm
-        and ratio >= 1 + (check.fail_if.increase or 0.0)
-    )
+    """The evidence is over its level: FAIL, if two accounts carry it, or the only one touched so far does."""
+    check, touched, numbers = context
     said = (
         f"{ratio:.2f} times what the same accounts had before (E = {e:.3g}, "
         f"FAIL from {1 / check.false_alarm:.3g})"
     )
-    if len(worse) >= 2 or alone:
+    if len(worse) >= 2 or alone(check, touched, len(worse), e, ratio):
         return Judgement(verdict=Verdict.FAIL, reason=said, numbers=numbers, worst=tuple(worse[:WORST_SHOWN]))
     who = f", but only {worse[0]} is clearly worse" if worse else ", but no account clearly"
     return undecided(f"{said}{who}: two accounts are needed to fail", numbers, *worse)

@@ -6,7 +6,7 @@ A fleet may have a million accounts: columns are shared tuples, and cells that r
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, ItemsView, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,6 +55,10 @@ class Row(Mapping[str, str]):
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)
+
+    def items(self) -> ItemsView[str, str]:
+        """In one go: digests and plans ask for every cell of every account."""
+        return dict(zip(self._places, self._cells, strict=True)).items()
 
     def __len__(self) -> int:
         return len(self._places)

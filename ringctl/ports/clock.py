@@ -1,5 +1,6 @@
 """Time as a port: tests and the simulator hand in their own."""
 
+import threading
 from typing import Protocol
 
 from ringctl.core.timing import Instant
@@ -18,4 +19,8 @@ class Clock(Protocol):
 
     def sleep(self, seconds: float) -> None:
         """Wait at most `seconds`."""
+        ...
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        """Wait at most `seconds` for the event; whether it is set."""
         ...

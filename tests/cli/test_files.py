@@ -78,6 +78,7 @@ def test_show_of_ratios_and_lists(fleet: Path, ring: Ring) -> None:
     shown = ring("policy", "show").out
     assert "e_total / q_total" in shown
     assert "ring in 1, 2" in shown
+    assert "increase 100%" in shown
 
 
 def test_bundle_lint_and_digest(fleet: Path, ring: Ring) -> None:

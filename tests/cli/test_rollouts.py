@@ -185,6 +185,11 @@ def test_event_lines_put_what_matters_first() -> None:
     assert driving.event_line(said, 100, Painter(on=False)) == (
         "00:00:00  wave-passed       a\\x1b, accounts 3, bake 5.0 s (ann\\x1b)"
     )
+    held = driving.event_text(
+        {"code": "idle", "error": "RC2006", "reason": "why", "next": "x", "numbers": {}}
+    )
+    assert held == "idle, RC2006: why"
+    assert driving.event_text({"reason": "r"}) == "r"
     assert driving.event_line(entry("x"), 100, Painter(on=False)) == "00:00:00  x                 (ann\\x1b)"
 
 
@@ -272,3 +277,54 @@ def test_a_heartbeat_says_what_it_waits_for(
     said = capsys.readouterr().err.splitlines()
     assert "created" in said[0]
     assert "pending" in said[-1]
+
+
+def test_junit_is_refused_before_anything_happens(begun: str, ring: Ring) -> None:
+    for words in (["pause"], ["abort", "--reason", "x"], ["tick"], ["db", "migrate"], [*START]):
+        answer = ring(*words, "-o", "junit")
+        assert (answer.code, "has no -o junit" in answer.err) == (2, True)
+    assert ring("status", "last", "-o", "json").json["state"] == "pending"
+    assert ring("status", "-o", "junit").code == 2
+    assert ring("pause", "--help", "-o", "junit").code == 0
+
+
+def test_colour_is_for_terminals_and_for_who_asks(
+    begun: str, ring: Ring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ring("pause", "--reason", "x")
+    for words in (["status", "last"], ["status"], ["events"], ["statsu"]):
+        plain = ring(*words)
+        assert "\x1b" not in plain.out + plain.err
+        painted = ring(*words, "--color", "always")
+        assert "\x1b[" in painted.out + painted.err
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        assert "\x1b[" in ring(*words).out + ring(*words).err
+        monkeypatch.setenv("NO_COLOR", "1")
+        assert "\x1b" not in ring(*words).out + ring(*words).err
+        assert "\x1b" not in ring(*words, "-o", "json").out
+        monkeypatch.delenv("NO_COLOR")
+        monkeypatch.delenv("FORCE_COLOR")
+
+
+def test_hostile_names_act_in_no_view(fleet: Path, ring: Ring) -> None:
+    hostile = "r\x1b]0;owned\x07\u202e\nx"
+    for words in (
+        [*START, "--release", hostile],
+        ["status"],
+        ["status", "last"],
+        ["pause", "--reason", hostile, "--actor", hostile],
+        ["why"],
+        ["events"],
+        ["status", "last"],
+        ["status", hostile],
+        ["events", hostile],
+        ["gate", "show", "last", hostile],
+        ["retry", "--account", hostile],
+        ["plan", "--policy", hostile, "--bundle", hostile],
+        ["wait", "--until", hostile],
+        ["explain", hostile],
+        ["accounts", "ls", "--ring", hostile],
+    ):
+        for output in ("table", "json", "markdown"):
+            answer = ring(*words, "-o", output)
+            assert not {"\x1b", "\x07", "\u202e"} & set(answer.out + answer.err), words

@@ -5,6 +5,7 @@ Each prints one line per committed act, so that the test knows what was acknowle
 
 import contextlib
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -49,6 +50,9 @@ def claim_all(path: str, name: str, bug: str = "") -> None:
         rollout = store.load("ro-1")
         while claims := store.claim(session, rollout, rollout.wave(1), limit=10):
             say("\n".join(f"{claim.task} {claim.fence} {claim.id}" for claim in claims))
+            time.sleep(
+                0.002
+            )  # the work, outside any transaction: SQLite's lock is not fair to who asks at once
     store.close()
 
 

@@ -166,10 +166,14 @@ def test_one_bad_account_of_three_is_not_enough_to_fail_nor_to_pass() -> None:
     assert canary(((50, 25), (50, 25), (50, 0.5))).verdict is FAIL
 
 
-def test_a_wave_of_one_account_cannot_fail_against_control() -> None:
-    judgement = canary(((50, 25),))
-    assert judgement.verdict is OPEN
-    assert "only a is clearly worse" in judgement.reason
+def test_the_only_account_touched_so_far_may_fail_by_itself_on_ten_times_the_evidence() -> None:
+    assert canary(((50, 25),)).verdict is FAIL
+    harm = canary(((50, 1.6),), looks=12)
+    assert harm.verdict is OPEN
+    assert harm.numbers["e"] < 10 / ERRORS.false_alarm
+
+
+def test_a_wave_of_one_account_may_fail_by_its_own_history_and_ceiling() -> None:
     own = replace(OWN, min_samples=100)
     both = [*before(a=(50.0, 0.5)), *after(a=(50.0, 25.0))]
     assert last(BeforeVsAfter(), own, both).verdict is FAIL

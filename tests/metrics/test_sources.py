@@ -14,7 +14,6 @@ from ringctl.core.policy import Counter
 from ringctl.core.timing import SECOND
 from ringctl.metrics.prometheus import Prometheus, queries, selector
 from ringctl.metrics.scrape import Scrape
-from ringctl.metrics.steps import Steps
 from ringctl.ports.metrics import MetricSource
 from tests.metrics.faulty import Answer, Asked, FaultServer, success
 from tests.support.prometheus import PrometheusServer, scrape_config
@@ -364,9 +363,3 @@ def test_a_real_prometheus_says_the_same_as_the_endpoint(server: FaultServer, tm
             assert time.monotonic() < deadline
             time.sleep(0.1)
     assert code_of(source) == "RC8001"
-
-
-def test_steps_hands_on_finite_values() -> None:
-    measures = {"duration": {"a": 3, "b": float("nan"), "c": float("inf"), "d": -1.0}}
-    assert Steps().read_steps(measures, "duration") == {"a": 3.0}
-    assert Steps().read_steps(measures, "retries") == {}

@@ -1,0 +1,1 @@
+"""Benchmarks: `./do bench` runs them all and writes docs/reference/benchmarks.md."""
