@@ -1,26 +1,32 @@
 """The composition root: the only module that names concrete parts, the clock and randomness."""
 
-import getpass
+from __future__ import annotations
+
 import os
-import secrets
-import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ringctl import registry, settings
+from ringctl import registry
 from ringctl.core.errors import UsageError
-from ringctl.core.fleet import Fleet
-from ringctl.core.judging import Judge
-from ringctl.core.policy import InventorySpec, SourceSpec
 from ringctl.core.timing import Instant
 from ringctl.engine.parts import Parts
-from ringctl.ports.executor import Executor
-from ringctl.ports.metrics import MetricSource
-from ringctl.ports.store import Store
+
+if TYPE_CHECKING:  # what a command does not use it does not import: see tests/cli/test_start_up.py
+    from ringctl.core.bundle import Bundle
+    from ringctl.core.coverage import Exercised
+    from ringctl.core.drawing import Chooser
+    from ringctl.core.fleet import Fleet
+    from ringctl.core.judging import Judge
+    from ringctl.core.model import Member
+    from ringctl.core.policy import InventorySpec, Policy, SourceSpec
+    from ringctl.ports.executor import Executor
+    from ringctl.ports.metrics import MetricSource
+    from ringctl.ports.store import Store
 
 DEFAULT_STATE = "sqlite:///ringctl.db"
 
@@ -47,7 +53,7 @@ class SystemClock:
 
 def new_id() -> str:
     """Random text: 64 bits in hex."""
-    return secrets.token_hex(8)
+    return os.urandom(8).hex()
 
 
 def open_store(url: str) -> Store:
@@ -58,11 +64,23 @@ def open_store(url: str) -> Store:
 
         return SQLiteStore(
             state_path(rest),
-            decode_policy=settings.policy_from_document,
-            decode_bundle=settings.bundle_from_manifest,
+            decode_policy=_policy,
+            decode_bundle=_bundle,
         )
     msg = f"no store for the state URL {url!r}: known are sqlite:///PATH (postgresql:// follows in the next release)"
     raise UsageError(msg, hint="ringctl --state sqlite:///ringctl.db ...")
+
+
+def _policy(document: Mapping[str, object]) -> Policy:
+    from ringctl import settings
+
+    return settings.policy_from_document(document)
+
+
+def _bundle(manifest: str) -> Bundle:
+    from ringctl import settings
+
+    return settings.bundle_from_manifest(manifest)
 
 
 def state_path(rest: str) -> Path:
@@ -88,9 +106,34 @@ def executor(name: str) -> Executor:
     return made
 
 
-def judges() -> dict[str, Judge]:
-    """All registered judges by name."""
-    return {name: registry.load("ringctl.judges", name)() for name in registry.known("ringctl.judges")}
+class Judges(Mapping[str, "Judge"]):
+    """All registered judges by name; looked for when the first one is asked for."""
+
+    @cached_property
+    def _all(self) -> dict[str, Judge]:
+        group = "ringctl.judges"
+        return {name: registry.load(group, name)() for name in registry.known(group)}
+
+    def __getitem__(self, name: str) -> Judge:
+        return self._all[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+
+def choose(candidates: Sequence[Member], count: int, exercised: Exercised) -> tuple[Member, ...]:
+    """The default strategy's choice."""
+    chosen: tuple[Member, ...] = _strategy("covering")(candidates, count, exercised)
+    return chosen
+
+
+@lru_cache(maxsize=8)
+def _strategy(name: str) -> Chooser:
+    chooser: Chooser = registry.load("ringctl.strategies", name)().choose
+    return chooser
 
 
 def read_fleet(spec: InventorySpec, base: Path) -> Fleet:
@@ -111,6 +154,8 @@ def default_actor(environ: Mapping[str, str]) -> str:
     """Who acts when nobody says: RINGCTL_ACTOR, else the login name."""
     if environ.get("RINGCTL_ACTOR"):
         return environ["RINGCTL_ACTOR"]
+    import getpass
+
     try:
         return getpass.getuser()
     except (KeyError, OSError):
@@ -138,12 +183,12 @@ def open_parts(
             clock=SystemClock(),
             executor=executor,
             source=partial(metric_source, Path.cwd(), {}),
-            judges=judges(),
-            choose=registry.load("ringctl.strategies", "covering")().choose,
+            judges=Judges(),
+            choose=choose,
             read_fleet=read_fleet,
             new_id=new_id,
             work_dir=work_dir(url, env),
-            host=socket.gethostname(),
+            host=os.uname().nodename,
             actor=actor or default_actor(env),
             environ=env,
         )

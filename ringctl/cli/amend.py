@@ -12,7 +12,7 @@ from ringctl.cli.start import Detached
 from ringctl.cli.style import show
 from ringctl.core.changes import compare
 from ringctl.core.model import Rollout
-from ringctl.engine import commands, queries
+from ringctl.engine import commands, listing, queries
 from ringctl.engine.parts import Parts
 from ringctl.settings import load_bundle
 
@@ -33,7 +33,7 @@ def amend(  # noqa: PLR0913, PLR0917 - one parameter an option
     The open wave is withdrawn; accounts done under the old revision stay listed. No option skips the subset.
     """
     with writing() as parts:
-        name = commands.find(parts, rollout).id
+        name = listing.find(parts, rollout).id
         document = _compared(parts, parts.store.load(name), Path(bundle))
         document["dry_run"] = dry_run
         if not dry_run:

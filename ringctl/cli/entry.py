@@ -70,6 +70,10 @@ def _run(words: Sequence[str], table: Table, overview: str) -> int:
         from ringctl.cli import completion, topics
 
         return _write(topics.HELP if name == "help" else completion.answer(arguments, table))
+    from ringctl.cli import quick
+
+    if quick.answers(name, arguments):
+        return quick.status(arguments)
     from ringctl.cli.runner import run
 
     code = run(name, table[name][0], arguments)

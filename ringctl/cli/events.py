@@ -17,7 +17,7 @@ from ringctl.cli.style import Painter, columns_of, show, wants_color
 from ringctl.core.audit import audit_chain
 from ringctl.core.errors import Drifted, UsageError
 from ringctl.core.states import OPEN_ROLLOUT_STATES
-from ringctl.engine import commands, queries
+from ringctl.engine import listing, queries
 from ringctl.engine.parts import Parts
 from ringctl.ports.store import Entry
 
@@ -34,7 +34,7 @@ def events(
     if follow and output not in {"table", "ndjson"}:
         raise UsageError(f"--follow has no -o {output}; known here: table, ndjson")
     with reading() as parts:
-        name = commands.find(parts, rollout).id
+        name = listing.find(parts, rollout).id
         if output in {"table", "ndjson"}:
             last = _stream(parts, name, after)
             while follow and parts.store.load(name).state in OPEN_ROLLOUT_STATES:
@@ -86,7 +86,7 @@ def exposure(
     if revision and not revision.removeprefix("r").isdecimal():
         raise UsageError(f"--revision {revision!r}: such as r1")
     with reading() as parts:
-        name = commands.find(parts, rollout).id
+        name = listing.find(parts, rollout).id
 
         def rows() -> Iterable[Mapping[str, object]]:
             return queries.exposure(parts, name, revision=revision)
@@ -132,7 +132,7 @@ def verify(rollout: RolloutName = "") -> int:
     """
     with reading() as parts, Busy("verifying"):
         rows = parts.store.rollouts()
-        names = [commands.find(parts, rollout).id] if rollout else [row.id for row in rows]
+        names = [listing.find(parts, rollout).id] if rollout else [row.id for row in rows]
         found = [_verified(parts, name) for name in names]
     broken = [one for one in found if one["broken_at"] is not None]
     emit(

@@ -12,7 +12,7 @@ from ringctl.cli.status import paragraph
 from ringctl.cli.style import show
 from ringctl.core.errors import NotFound
 from ringctl.core.timing import rfc3339
-from ringctl.engine import commands
+from ringctl.engine import listing
 
 
 def show_gate(
@@ -22,7 +22,7 @@ def show_gate(
 ) -> None:
     """Show the looks of a rollout's gates with verdict, reason and numbers, the newest last."""
     with reading() as parts:
-        found = parts.store.load(commands.find(parts, rollout).id)
+        found = parts.store.load(listing.find(parts, rollout).id)
         if check and check not in found.policy.checks:
             raise NotFound(unknown("gate", check, found.policy.checks))
         rows = [row for row in parts.store.looks(found.id) if not check or row.get("check") == check]

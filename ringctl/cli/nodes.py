@@ -11,8 +11,9 @@ from ringctl.cli.render import Block, Grid, View, cell, columns, emit, note
 from ringctl.cli.status import when
 from ringctl.cli.style import show
 from ringctl.core.timing import SECOND, rfc3339
-from ringctl.engine import commands
+from ringctl.engine import listing
 from ringctl.engine.loop import Driver
+from ringctl.engine.node import Node
 from ringctl.engine.parts import Parts
 
 IDLE_PASSES = 10
@@ -23,7 +24,14 @@ ExitWhenIdle = Annotated[
 
 
 def _only(parts: Parts, rollout: str) -> str:
-    return commands.find(parts, rollout).id if rollout else ""
+    return listing.find(parts, rollout).id if rollout else ""
+
+
+def _node(parts: Parts, only: str, workers: int) -> Node:
+    """A node with the shortest lease that a policy of the rollouts open now asks for."""
+    names = [only] if only else [row.id for row in parts.store.rollouts(only_open=True)]
+    leases = [parts.store.load(name).policy.lease_us for name in names]
+    return node_of(parts, workers, min(leases)) if leases else node_of(parts, workers)
 
 
 def _idle(driver: Driver) -> Callable[[], bool]:
@@ -42,7 +50,7 @@ def run(rollout: OnlyRollout = "", workers: Workers = 8) -> int:
     """The loop: decide, observe and work, for all open rollouts, until SIGTERM or Ctrl-C."""
     with writing() as parts:
         only = _only(parts, rollout)
-        driver = Driver(parts=parts, node=node_of(parts, workers), only=only)
+        driver = Driver(parts=parts, node=_node(parts, only, workers), only=only)
         note(f"node {show(parts.host)} runs; Ctrl-C or SIGTERM lets it finish what it holds")
         follow = Follower(parts=parts, rollout=only) if only else None
         drained = serve(driver, lambda: False, follow or (lambda: None))
@@ -52,7 +60,8 @@ def run(rollout: OnlyRollout = "", workers: Workers = 8) -> int:
 def work(rollout: OnlyRollout = "", workers: Workers = 8, exit_when_idle: ExitWhenIdle = False) -> int:
     """Only claim and run accounts; others decide."""
     with writing() as parts:
-        driver = Driver(parts=parts, node=node_of(parts, workers), only=_only(parts, rollout), decides=False)
+        only = _only(parts, rollout)
+        driver = Driver(parts=parts, node=_node(parts, only, workers), only=only, decides=False)
         drained = serve(driver, _idle(driver) if exit_when_idle else lambda: False)
     return DRAINED if drained else 0
 
@@ -70,7 +79,8 @@ def tick(
     """
     budget_us = span(budget, "--budget")
     with writing() as parts:
-        driver = Driver(parts=parts, node=node_of(parts, workers), only=_only(parts, rollout))
+        only = _only(parts, rollout)
+        driver = Driver(parts=parts, node=_node(parts, only, workers), only=only)
         ends = parts.clock.monotonic() + budget_us / SECOND
         idle = _idle(driver)
         drained = serve(driver, lambda: idle() or parts.clock.monotonic() >= ends)

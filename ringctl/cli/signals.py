@@ -14,7 +14,7 @@ from ringctl.core.decisions import Step
 from ringctl.core.errors import NotFound, UsageError
 from ringctl.core.model import Rollout
 from ringctl.core.states import TaskState
-from ringctl.engine import commands, queries
+from ringctl.engine import commands, listing, queries
 from ringctl.engine.parts import Parts
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")]
@@ -23,7 +23,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would hap
 def pause(rollout: RolloutName = "", reason: Reason = "", dry_run: DryRun = False) -> None:
     """Stop widening: no wave opens, nothing new is claimed; what runs finishes."""
     with writing() as parts:
-        name = commands.find(parts, rollout).id
+        name = listing.find(parts, rollout).id
         now = parts.store.now_us()
         if dry_run:
             _emit(
@@ -39,7 +39,7 @@ def pause(rollout: RolloutName = "", reason: Reason = "", dry_run: DryRun = Fals
 def resume(rollout: RolloutName = "", reason: Reason = "", dry_run: DryRun = False) -> None:
     """Lift holds that wait for a person; everything is looked at anew."""
     with writing() as parts:
-        name = commands.find(parts, rollout).id
+        name = listing.find(parts, rollout).id
         if dry_run:
             _emit(
                 parts,
@@ -63,7 +63,7 @@ def abort(
     if not reason:
         raise UsageError("abort needs --reason TEXT: it goes on record")
     with writing() as parts:
-        name = commands.find(parts, rollout).id
+        name = listing.find(parts, rollout).id
         at = parts.store.now_us()
 
         def act(found: Rollout) -> Step:
@@ -125,7 +125,7 @@ def retry(
     if bool(account) == failed:
         raise UsageError("give --account ID (one or more), or --failed")
     with writing() as parts:
-        name = commands.find(parts, rollout).id
+        name = listing.find(parts, rollout).id
         names = list(account or _failed(parts, name))
         states = {one: _state(parts, name, one) for one in names}
         if not dry_run:

@@ -15,7 +15,7 @@ from ringctl.cli.status import status_blocks, suites
 from ringctl.cli.style import show
 from ringctl.core.errors import Finding, InvalidInput, NotFound, UsageError
 from ringctl.core.model import Rollout
-from ringctl.engine import commands, queries
+from ringctl.engine import commands, listing, queries
 from ringctl.engine.commands import Request, Started
 from ringctl.engine.loop import Driver, Goal, reached
 from ringctl.engine.parts import Parts
@@ -192,7 +192,7 @@ def wait(rollout: RolloutName = "", until: Until = "", timeout: Timeout = "") ->
     """
     wait_us = span(timeout, "--timeout") if timeout else None
     with reading() as parts:
-        found = parts.store.load(commands.find(parts, rollout).id)
+        found = parts.store.load(listing.find(parts, rollout).id)
         _check_ring(found, until)
         until_us = parts.store.now_us() + wait_us if wait_us else None
         code = _wait_here(parts, Goal(rollout=found.id, ring=until, until_us=until_us))

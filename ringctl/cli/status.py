@@ -11,7 +11,7 @@ from ringctl.cli.render import Block, Grid, Line, View, cell, columns, emit
 from ringctl.cli.style import show
 from ringctl.core.states import TaskState
 from ringctl.core.timing import SECOND, human
-from ringctl.engine import commands, queries
+from ringctl.engine import listing, queries
 from ringctl.engine.parts import Parts
 
 SIGNS = {"passed": "✔", "open": "◆", "failed": "✘", "waiting": "○"}
@@ -32,10 +32,10 @@ def status(
     """Show where a rollout stands. Without ROLLOUT: the list of rollouts."""
     with reading() as parts:
         if not rollout:
-            listing = queries.rollout_list(parts)
-            emit(View(document=lambda: listing, blocks=lambda: _list_blocks(listing)))
+            every = listing.rollout_list(parts)
+            emit(View(document=lambda: every, blocks=lambda: _list_blocks(every)))
             return
-        found = commands.find(parts, rollout)
+        found = listing.find(parts, rollout)
         document = queries.status(parts, found.id)
         if accounts:
             document["accounts"] = _troubled(parts, found.id)
@@ -59,8 +59,8 @@ def _troubled(parts: Parts, rollout_id: str) -> list[dict[str, object]]:
     ]
 
 
-def _list_blocks(listing: Mapping[str, Any]) -> list[Block]:
-    rows = listing["rollouts"]
+def _list_blocks(every: Mapping[str, Any]) -> list[Block]:
+    rows = every["rollouts"]
     if not rows:
         return ["no rollouts yet: ringctl plan, ringctl start"]
     cells = [[show(row["id"]), show(row["release"]), row["state"], when(row["created_at"])] for row in rows]
@@ -78,7 +78,8 @@ def status_blocks(document: Mapping[str, Any]) -> list[Block]:
     counts = document["counts"]
     revision = document["revision"]
     state = document["state"]
-    touched = sum(document["exposure"].values())
+    # an account half done under one revision and done under the next counts once
+    touched = sum(counts[key] for key in ("done", "running", "failed", "unknown"))
     total = counts["accounts"]
     share = f" ({100 * min(touched, total) / total:.1f} %)" if total else ""
     blocks: list[Block] = [
@@ -296,7 +297,7 @@ def _cases(wave: Mapping[str, Any]) -> list[Case]:
 def why(rollout: RolloutName = "") -> None:
     """Say why a rollout stands still, what would move it, and which accounts need somebody."""
     with reading() as parts:
-        document = queries.why(parts, commands.find(parts, rollout).id)
+        document = queries.why(parts, listing.find(parts, rollout).id)
     emit(View(document=lambda: document, blocks=lambda: _why_blocks(document)))
 
 

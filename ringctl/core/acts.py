@@ -164,7 +164,7 @@ def _withdraw(rollout: Rollout, decisions: list[Decision]) -> Rollout:
             waves.append(wave)
             continue
         waves.append(replace(wave, state=step(WAVE_EDGES, wave.state, WaveState.WITHDRAWN)))
-        decisions.append(WithdrawWave(wave=wave.id, payload={"wave": wave.id, "ring": wave.ring}))
+        decisions.append(WithdrawWave(wave=wave.id, payload=wave.label))
     return replace(rollout, waves=tuple(waves))
 
 

@@ -4,7 +4,6 @@ Level-triggered: each call looks at the whole picture and moves at most what can
 again until nothing moves. If unsure, it holds and says why.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from ringctl.core import holds
@@ -24,10 +23,13 @@ from ringctl.core.states import (
     WaveState,
     step,
 )
-from ringctl.core.timing import Instant, Span, human
+from ringctl.core.timing import SECOND, Instant, Span, human
 
 RESERVE = "*reserve*"
 """Stands in `Rollout.drawn` for the reserve's waves."""
+
+UNGATED_EVERY_US: Span = 10 * SECOND
+"""How often a wave without any check is looked at: its bake is credited time all the same."""
 
 QUIET_LOOKS = 3
 """Looks without an answer, in declared intervals, after which a silent source holds the rollout."""
@@ -76,6 +78,13 @@ def baseline_of(checks: tuple[Check, ...]) -> Span:
     return max((check.baseline_us for check in checks if check.source != "steps"), default=0)
 
 
+def interval_of(rollout: Rollout, wave: Wave) -> Span:
+    """The time between two looks at a wave: the shortest that a check asks for, and at least two looks in a
+    minimum bake (a bake of seconds is not stretched to a minute by `every: 1m`)."""
+    asked = min((check.every_us for check in checks_of(rollout, wave)), default=UNGATED_EVERY_US)
+    return min(asked, max(SECOND, bake_of(rollout, wave).min_us // 2))
+
+
 class _Mind:
     """One decision in the making: the rollout as it will be, and the decisions so far."""
 
@@ -117,8 +126,8 @@ class _Mind:
             self.rollout = replace(self.rollout, holds=kept)
             self.decisions.append(LiftHold(code=code))
 
-    def wake_in(self, checks: tuple[Check, ...]) -> None:
-        self.wake = self.now + min((check.every_us for check in checks), default=1_000_000)
+    def wake_in(self, wave: Wave) -> None:
+        self.wake = self.now + interval_of(self.rollout, wave)
 
     def person_holds(self) -> bool:
         return any(not hold.ends_itself for hold in self.rollout.holds)
@@ -144,35 +153,37 @@ class _Mind:
         self.silence(wave, checks, facts)
         needed = baseline_of(checks)
         if facts.baseline_us < needed:
-            self.wake_in(checks)
+            self.wake_in(wave)
             self.hold(holds.baseline(wave, needed, self.now))
             return
         self.lift("baseline")
         if self.rollout.holds:
             return
         opened = self.put(wave, WaveState.OPEN, opened_us=self.now)
-        self.decisions.append(OpenWave(wave=opened.id, payload=_label(opened)))
-        self.wake_in(checks)
+        self.decisions.append(OpenWave(wave=opened.id, payload=opened.label))
+        self.wake_in(wave)
 
     def open(self, wave: Wave) -> None:
         """Watch it while its accounts are upgraded; to the bake when all have ended within the budget."""
         checks = checks_of(self.rollout, wave)
         facts = self.facts.wave(wave.id)
-        self.wake_in(checks)
+        self.wake_in(wave)
         state = gate(checks, facts)
         if state.verdict is Verdict.FAIL:
             self.fail(wave, state)
             return
         self.silence(wave, checks, facts)
         lost = facts.failed + facts.unknown - facts.settling
-        if lost > wave.failures:
+        # an unknown account within the budget is nobody's to wait for: it is settled before the wave is judged
+        stuck = not facts.unfinished and facts.unknown > facts.settling
+        if lost > wave.failures or stuck:
             self.accounts(wave, facts)
             return
         self.lift("accounts")
         self.resume_settled(wave)
         if not facts.unfinished and not facts.unknown:
             self.put(wave, WaveState.BAKING, baking_us=self.now)
-            self.say("wave-baking", **_label(wave))
+            self.say("wave-baking", **wave.label)
 
     def resume_settled(self, wave: Wave) -> None:
         """A wave told to settle takes accounts again once the last hold is gone."""
@@ -184,7 +195,7 @@ class _Mind:
         checks = checks_of(self.rollout, wave)
         facts = self.facts.wave(wave.id)
         bake = bake_of(self.rollout, wave)
-        self.wake_in(checks)
+        self.wake_in(wave)
         state = gate(checks, facts)
         if state.verdict is Verdict.FAIL:
             self.fail(wave, state)
@@ -202,7 +213,7 @@ class _Mind:
         if self.person_holds() or self.rollout.holds:
             return
         passed = self.put(self.rollout.wave(wave.id), WaveState.PASSED, ended_us=self.now)
-        self.say("wave-passed", **_label(passed), bake_us=facts.bake_us, activity=facts.activity)
+        self.say("wave-passed", **passed.label, bake_us=facts.bake_us, activity=facts.activity)
         self.wake = self.now
 
     # -- holds ------------------------------------------------------------------------------------
@@ -211,7 +222,7 @@ class _Mind:
         failed = self.put(wave, WaveState.FAILED, settle=Settle.CLOSE, ended_us=self.now)
         current = replace(self.rollout.revision, failed=True)
         self.rollout = replace(self.rollout, revisions=(*self.rollout.revisions[:-1], current))
-        self.say("gate-failed", **_label(failed), checks=[_check(check) for check in state.failed])
+        self.say("gate-failed", **failed.label, checks=[_check(check) for check in state.failed])
         for code in ("baseline", "gate-silent", "idle", "accounts"):
             self.lift(code)
         self.hold(holds.gate_failed(self.rollout, wave, state, self.now))
@@ -232,7 +243,7 @@ class _Mind:
         self.hold(holds.silent(wave, silent, self.now))
 
     def accounts(self, wave: Wave, facts: WaveFacts) -> None:
-        """More accounts failed or unknown than the budget has."""
+        """More accounts failed or unknown than the budget has, or unknown ones are all that is left."""
         if wave.settle is Settle.NONE:
             self.rollout = self.rollout.with_wave(replace(wave, settle=Settle.FINISH))
         self.hold(holds.accounts(self.rollout, wave, facts, self.now))
@@ -249,7 +260,7 @@ class _Mind:
         """All drawn waves of the current revision are over: qualify, draw what comes next, or finish."""
         for code in ("baseline", "gate-silent", "idle"):
             self.lift(code)
-        if not self.facts.half_done:
+        if not self.unaccounted():
             self.lift("accounts")
         if self.person_holds():
             return None
@@ -280,10 +291,21 @@ class _Mind:
         self.wake = self.now
         return None
 
+    def unaccounted(self) -> int:
+        """Accounts not done that neither failed within a budget nor were skipped: half done, or dropped."""
+        if any(not wave.over for wave in self.rollout.current_waves()):
+            return self.facts.half_done
+        if RESERVE not in self.rollout.drawn:
+            return 0
+        seen = [self.facts.wave(wave.id) for wave in self.rollout.waves]
+        known = sum(wave.failed + wave.skipped for wave in seen)
+        return max(self.facts.half_done, self.facts.unfinished_accounts - known)
+
     def finish(self) -> None:
         """Every wave passed. Done, partial, or waiting for a person about accounts that nobody settled."""
-        if self.facts.half_done:
-            self.hold(holds.half_done(self.rollout, self.facts.half_done, self.now))
+        left = self.unaccounted()
+        if left:
+            self.hold(holds.half_done(self.rollout, left, self.now))
             return
         whole = self.facts.unfinished_accounts == 0
         state = RolloutState.SUCCEEDED if whole else RolloutState.PARTIAL
@@ -305,17 +327,6 @@ def _bake_missing(bake: Bake, facts: WaveFacts, state: GateState) -> str:
         names = [check.check for check in state.undecided] + list(state.missing)
         lacks.append(f"a verdict of {', '.join(names)}")
     return ", ".join(lacks)
-
-
-def _label(wave: Wave) -> Mapping[str, object]:
-    """How a wave is named in the journal."""
-    return {
-        "wave": wave.id,
-        "ring": wave.ring,
-        "wave_kind": str(wave.kind),
-        "revision": f"r{wave.revision}",
-        "accounts": wave.accounts,
-    }
 
 
 def _check(state: CheckState) -> dict[str, object]:

@@ -70,7 +70,11 @@ class LiftHold:
 
     kind: ClassVar[str] = "hold-lifted"
     code: str
-    payload: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def payload(self) -> Mapping[str, object]:
+        """Which one, as journalled."""
+        return {"code": self.code}
 
 
 Decision = Decided | OpenWave | WithdrawWave | AddWave | PlaceHold | LiftHold

@@ -87,17 +87,24 @@ def silent(wave: Wave, checks: Sequence[CheckState], now_us: Instant) -> Hold:
 
 
 def accounts(rollout: Rollout, wave: Wave, facts: WaveFacts, now_us: Instant) -> Hold:
-    """More accounts failed or unknown than the wave's budget has."""
+    """More accounts failed or unknown than the wave's budget has, or unknown ones are all that is left."""
     return Hold(
         code="accounts",
         error="RC2004",
         reason=f"{facts.failed} failed and {facts.unknown} unknown account(s) in the {wave.kind} wave of "
-        f"ring {wave.ring}; its budget is {wave.failures}",
+        f"ring {wave.ring}; {_why_not(wave, facts)}",
         owner="ringctl",
         since_us=now_us,
         next=f"ringctl why {rollout.id}; then ringctl retry {rollout.id} --account ID, amend, or abort",
         wave=wave.id,
     )
+
+
+def _why_not(wave: Wave, facts: WaveFacts) -> str:
+    """Why the wave cannot go on with them: too many, or nobody knows what became of them."""
+    if facts.failed + facts.unknown > wave.failures:
+        return f"its budget is {wave.failures}"
+    return "nobody knows whether the unknown ones took effect"
 
 
 def idle(wave: Wave, bake: Bake, missing: str, now_us: Instant) -> Hold:

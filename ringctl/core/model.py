@@ -1,13 +1,17 @@
 """A rollout and what it is made of. Values only; the store keeps them, `decide` moves them."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Self
+from __future__ import annotations
 
-from ringctl.core.bundle import Bundle
-from ringctl.core.policy import Policy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self
+
 from ringctl.core.states import RolloutState, Settle, WaveKind, WaveState
 from ringctl.core.timing import Instant, Span
+
+if TYPE_CHECKING:  # named here only
+    from ringctl.core.bundle import Bundle
+    from ringctl.core.policy import Policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +74,17 @@ class Wave:
     opened_us: Instant | None = None
     baking_us: Instant | None = None
     ended_us: Instant | None = None
+
+    @property
+    def label(self) -> Mapping[str, object]:
+        """How the journal names it."""
+        return {
+            "wave": self.id,
+            "ring": self.ring,
+            "wave_kind": str(self.kind),
+            "revision": f"r{self.revision}",
+            "accounts": self.accounts,
+        }
 
     @property
     def over(self) -> bool:

@@ -15,7 +15,7 @@ from ringctl.core.policy import Policy
 from ringctl.core.states import OPEN_ROLLOUT_STATES, RolloutState, Settle, TaskState, WaveState
 from ringctl.engine.parts import Parts
 from ringctl.engine.reconcile import everything, plan_wave
-from ringctl.ports.store import NewRollout, Summary
+from ringctl.ports.store import NewRollout
 from ringctl.settings import LoadedBundle, load_bundle, load_policy, manifest_text
 
 TRIES = 20
@@ -317,29 +317,3 @@ def _give_back(rollout: Rollout, account: str) -> Step:
     calm = replace(rollout, holds=kept, waves=waves)
     said = Decided(kind="hold-lifted", payload={"code": "accounts", "account": account})
     return Step(rollout=replace(calm, state=calm.active_state), decisions=(said,))
-
-
-def find(parts: Parts, name: str) -> Summary:
-    """The rollout that a name means: id, unique prefix, release with one open rollout, `last`; empty: the only
-    open one. Raises UsageError with the list, or NotFound."""
-    rows = parts.store.rollouts()
-    opened = [row for row in rows if row.state in {str(state) for state in OPEN_ROLLOUT_STATES}]
-    if not name:
-        if len(opened) == 1:
-            return opened[0]
-        names = ", ".join(f"{row.id} ({row.state})" for row in (opened or rows[:10])) or "none"
-        raise UsageError(f"{len(opened)} rollouts are open: say which one", hint=f"rollouts: {names}")
-    if name == "last" and rows:
-        return rows[0]
-    for chosen in (
-        [row for row in rows if row.id == name],
-        [row for row in opened if row.release == name],
-        [row for row in rows if row.id.startswith(name)],
-        [row for row in rows if row.release == name],
-    ):
-        if len(chosen) == 1:
-            return chosen[0]
-        if chosen:
-            raise UsageError(f"{name!r} fits {len(chosen)}: {', '.join(row.id for row in chosen[:20])}")
-    known = ", ".join(row.id for row in rows[:10]) or "none"
-    raise NotFound(f"no rollout {name!r}", hint=f"rollouts: {known}")

@@ -66,6 +66,7 @@ class Node:
         self._ended.set()
         if self._beats is not None:
             self._beats.join(timeout=5)
+        self._return_stranded()
         if self.session is not None and not self.lease.lost.is_set():
             self.parts.store.close_session(self.session)
         self.session = None

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ringctl.core.decide import baseline_of, checks_of
+from ringctl.core.decide import baseline_of, checks_of, interval_of
 from ringctl.core.digests import canonical
 from ringctl.core.errors import SourceUnavailable, VersionConflict
 from ringctl.core.facts import CheckState
@@ -19,7 +19,7 @@ from ringctl.core.model import Rollout, Wave
 from ringctl.core.observing import Watch, activity, fold, silent, step_evidence, with_level
 from ringctl.core.policy import Check, Counter, Ratio, StepMeasure
 from ringctl.core.states import OPEN_ROLLOUT_STATES, Verdict, WaveState
-from ringctl.core.timing import SECOND, Instant, Span
+from ringctl.core.timing import Instant, Span
 from ringctl.engine.parts import Parts
 from ringctl.ports.metrics import Reading
 from ringctl.ports.store import LookRecord, Watched
@@ -28,9 +28,6 @@ CONTROL_LIMIT = 2_000
 """Most control accounts read per look."""
 
 CONTROL_NEEDED = 5
-UNGATED_EVERY_US = 10 * SECOND
-"""How often a wave without any check is looked at: its bake is credited time all the same."""
-
 WAVES_PER_RING = 4
 """Waves a ring is expected to have when `false_alarm` is shared out over the rollout (DESIGN 12.10)."""
 
@@ -49,7 +46,7 @@ class Observer:
         """Take every look of the rollout that is due. Returns whether one was taken."""
         if rollout.state not in OPEN_ROLLOUT_STATES:
             return False
-        due = [(wave, checks) for wave, checks in watched_waves(rollout) if self._is_due(wave, checks)]
+        due = [(wave, checks) for wave, checks in watched_waves(rollout) if self._is_due(rollout, wave)]
         if not due:
             return False
         answers = self._read(rollout, [check for _, checks in due for check in checks])
@@ -57,9 +54,9 @@ class Observer:
             self._look(rollout, wave, checks, answers)
         return True
 
-    def _is_due(self, wave: Wave, checks: tuple[Check, ...]) -> bool:
+    def _is_due(self, rollout: Rollout, wave: Wave) -> bool:
         now = self.parts.store.now_us()
-        every = every_of(checks)
+        every = interval_of(rollout, wave)
         # further away than one interval: the store's clock went back, and nobody must be blind for that long
         if 0 < self._due.get(wave.id, 0) - now <= every:
             return False
@@ -113,7 +110,7 @@ class Observer:
         seen = [scene.check(check, answers.get(check.source)) for check in checks]
         answered = not any(one.verdict.error for one in seen)
         phase = _PHASES[wave.state]
-        credited = credit(watched.last_us, now, every_of(checks)) if answered else 0
+        credited = credit(watched.last_us, now, interval_of(rollout, wave)) if answered else 0
         if phase == "before":
             credited = min(credited, *(one.baseline_left for one in seen), baseline_of(checks))
         record = LookRecord(
@@ -145,11 +142,6 @@ def watched_waves(rollout: Rollout) -> Iterator[tuple[Wave, tuple[Check, ...]]]:
                 return
             planned = True
         yield wave, checks_of(rollout, wave)
-
-
-def every_of(checks: Iterable[Check]) -> Span:
-    """The interval between two looks: the shortest that a check asks for."""
-    return min((check.every_us for check in checks), default=UNGATED_EVERY_US)
 
 
 def control_of(rollout: Rollout, watched: Watched, untouched: tuple[str, ...]) -> tuple[str, ...]:

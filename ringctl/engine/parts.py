@@ -1,17 +1,22 @@
 """What the engine works with, handed in by `ringctl.bootstrap`. The engine itself names no concrete part."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from __future__ import annotations
 
-from ringctl.core.drawing import Chooser
-from ringctl.core.fleet import Fleet
-from ringctl.core.judging import Judge
-from ringctl.core.policy import InventorySpec, SourceSpec
-from ringctl.ports.clock import Clock
-from ringctl.ports.executor import Executor
-from ringctl.ports.metrics import MetricSource
-from ringctl.ports.store import Store
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # only named here: a command that reads a list imports none of it
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from ringctl.core.drawing import Chooser
+    from ringctl.core.fleet import Fleet
+    from ringctl.core.judging import Judge
+    from ringctl.core.policy import InventorySpec, SourceSpec
+    from ringctl.ports.clock import Clock
+    from ringctl.ports.executor import Executor
+    from ringctl.ports.metrics import MetricSource
+    from ringctl.ports.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

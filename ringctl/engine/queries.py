@@ -11,25 +11,10 @@ from ringctl.core.planning import Plan
 from ringctl.core.policy import Policy
 from ringctl.core.requalifying import seen_share
 from ringctl.core.states import OPEN_ROLLOUT_STATES, TaskState, WaveKind, WaveState
-from ringctl.core.timing import SECOND, Instant, human, rfc3339
+from ringctl.core.timing import SECOND, human
 from ringctl.engine.commands import Planned
+from ringctl.engine.listing import JSONObject, at
 from ringctl.engine.parts import Parts
-
-JSONObject = dict[str, Any]
-
-
-def at(moment: Instant | None) -> str | None:
-    """RFC 3339, or null."""
-    return None if moment is None else rfc3339(moment)
-
-
-def rollout_list(parts: Parts) -> JSONObject:
-    """`status` without a rollout."""
-    rows = [
-        {"id": row.id, "release": row.release, "state": row.state, "created_at": at(row.created_us)}
-        for row in parts.store.rollouts()
-    ]
-    return {"schema": "ringctl/rollouts/v1", "rollouts": rows}
 
 
 def started(rollout: Rollout, *, attached: bool) -> JSONObject:
@@ -60,7 +45,7 @@ def status(parts: Parts, rollout_id: str) -> JSONObject:
         "holds": [hold_object(hold) for hold in rollout.holds],
         "rings": [_ring(rollout, facts, ring.name) for ring in rollout.policy.rings],
         "counts": counts(rollout, facts),
-        "exposure": _exposure_summary(rollout, facts),
+        "exposure": _exposure_summary(parts, rollout),
         "next": next_object(rollout, facts),
     }
 
@@ -175,15 +160,10 @@ def counts(rollout: Rollout, facts: Facts) -> JSONObject:
     return total
 
 
-def _exposure_summary(rollout: Rollout, facts: Facts) -> JSONObject:
-    """Accounts touched per revision (done, running, failed or unknown)."""
-    result: JSONObject = {}
-    for wave in rollout.waves:
-        seen = facts.wave(wave.id)
-        touched = seen.done + seen.running + seen.failed + seen.unknown
-        name = f"r{wave.revision}"
-        result[name] = result.get(name, 0) + touched
-    return result
+def _exposure_summary(parts: Parts, rollout: Rollout) -> JSONObject:
+    """Accounts on which a step of a revision was begun, whatever became of them later."""
+    touched = parts.store.touched(rollout.id)
+    return {revision.name: touched.get(revision.number, 0) for revision in rollout.revisions}
 
 
 def next_object(rollout: Rollout, facts: Facts) -> JSONObject:

@@ -23,6 +23,10 @@ MOVES = 64
 """Most moves in one pass; what is left moves in the next one."""
 
 
+MEMBERS_SHOWN = 100
+"""Most members that a journal entry names; the store has all of them."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciled:
     """Where a rollout stands after a pass, and when to look again (None: on news)."""
@@ -100,16 +104,8 @@ def draw(parts: Parts, step: Step, what: Draw, facts: Facts) -> Step:
 
 
 def _drawn(wave: Wave, names: tuple[str, ...]) -> dict[str, object]:
-    shown: dict[str, object] = {
-        "wave": wave.id,
-        "ring": wave.ring,
-        "wave_kind": str(wave.kind),
-        "revision": f"r{wave.revision}",
-        "accounts": len(names),
-    }
-    if len(names) <= 100:
-        shown["members"] = list(names)
-    return shown
+    """How a drawn wave is journalled: its members too, where they are few."""
+    return {**wave.label, "members": list(names)} if len(names) <= MEMBERS_SHOWN else dict(wave.label)
 
 
 def _wave(rollout: Rollout, planned: PlannedWave, wave_id: int) -> Wave:

@@ -255,6 +255,10 @@ class Store(Protocol):
         """Size of the largest account on which any step was begun, under any revision; 0.0 when none."""
         ...
 
+    def touched(self, rollout_id: str) -> Mapping[int, int]:
+        """Accounts on which any step was begun, by revision number. Reads tasks: for people, not decisions."""
+        ...
+
     def done_traits(
         self, rollout_id: str, revision: int
     ) -> tuple[frozenset[tuple[str, str]], Mapping[int, int]]:

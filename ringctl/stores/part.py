@@ -1,21 +1,25 @@
 """What the parts of a store share. A part is the store's methods about one noun."""
 
+from __future__ import annotations
+
 import json
-import secrets
+import os
 from collections.abc import Callable, Mapping
 from threading import Lock
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from ringctl.core.bundle import Bundle
-from ringctl.core.policy import Policy
 from ringctl.stores.database import Database
+
+if TYPE_CHECKING:  # named here only: reading a list decodes neither
+    from ringctl.core.bundle import Bundle
+    from ringctl.core.policy import Policy
 
 T = TypeVar("T")
 
 
 def random_id() -> str:
     """128 random bits in hex: never issued twice."""
-    return secrets.token_hex(16)
+    return os.urandom(16).hex()  # `secrets` imports much more than it needs
 
 
 class Remembered(Generic[T]):

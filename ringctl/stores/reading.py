@@ -69,6 +69,11 @@ class Reading(Part):
             row = tx.one("largest_touched", rollout=rollout_key(tx, rollout_id))
         return float(row[0]) if row and row[0] is not None else 0.0
 
+    def touched(self, rollout_id: str) -> Mapping[int, int]:
+        """See `Store.touched`."""
+        with self.database.read() as tx:
+            return dict(tx.rows("touched_accounts", rollout=rollout_key(tx, rollout_id)))
+
     def done_traits(
         self, rollout_id: str, revision: int
     ) -> tuple[frozenset[tuple[str, str]], Mapping[int, int]]:

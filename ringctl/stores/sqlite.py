@@ -5,18 +5,18 @@ no statement of it can meet a stale snapshot. The wait for that lock is short an
 a writer that is paused inside a transaction delays the others by a bounded time and they say what they wait for.
 """
 
+from __future__ import annotations
+
 import os
-import secrets
 import sqlite3
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-from ringctl.core.bundle import Bundle
 from ringctl.core.errors import BugError, StoreUnavailable
-from ringctl.core.policy import Policy
 from ringctl.core.timing import Instant
 from ringctl.stores.database import Row, Value
 from ringctl.stores.migrations import (
@@ -30,6 +30,10 @@ from ringctl.stores.part import random_id
 from ringctl.stores.sqlite_errors import is_busy, no_file, unavailable
 from ringctl.stores.sqlstore import SqlStore
 from ringctl.stores.statements import Statements
+
+if TYPE_CHECKING:
+    from ringctl.core.bundle import Bundle
+    from ringctl.core.policy import Policy
 
 ENGINE = "sqlite"
 _WAIT_MS = 100
@@ -100,7 +104,7 @@ class _Scope:
 
     __slots__ = ("_begin", "_database", "_own", "_raw")
 
-    def __init__(self, database: "SQLiteDatabase", begin: str) -> None:
+    def __init__(self, database: SQLiteDatabase, begin: str) -> None:
         self._database = database
         self._begin = begin
         self._own = False
@@ -151,7 +155,7 @@ class SQLiteDatabase:
         self.path = path
         self.statements = Statements.load(ENGINE)
         self.clock = clock
-        self._jitter = jitter or secrets.SystemRandom().random
+        self._jitter = jitter or _random
         self._patience_ms = patience_ms
         self._known = known_migrations(ENGINE)
         self._lock = threading.Lock()
@@ -190,11 +194,11 @@ class SQLiteDatabase:
             connection.end()
 
     # -- transactions ------------------------------------------------------------------------------
-    def write(self) -> "_Scope":
+    def write(self) -> _Scope:
         """A transaction that holds the one write lock from its beginning."""
         return _Scope(self, "begin_write")
 
-    def read(self) -> "_Scope":
+    def read(self) -> _Scope:
         """A transaction on one snapshot; inside an open one it is that one."""
         return _Scope(self, "begin_read")
 
@@ -262,6 +266,11 @@ class SQLiteDatabase:
         except sqlite3.Error as error:
             raise unavailable(error, self.path) from error
         return tuple(migration.name for migration in lacking)
+
+
+def _random() -> float:
+    """A number in [0, 1), another one in each process."""
+    return int.from_bytes(os.urandom(4), "big") / (1 << 32)
 
 
 def _end(raw: sqlite3.Connection) -> None:

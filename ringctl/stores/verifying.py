@@ -1,8 +1,6 @@
 """Counting anew: every counter and denormalised column against the rows it stands for, every journal's chain."""
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import TypeVar
 
 from ringctl.core.audit import audit_chain
 from ringctl.core.states import TaskState
@@ -39,7 +37,9 @@ def _progress(tx: Transaction) -> list[str]:
     for rollout, wave, *sums in tx.rows("all_progress"):
         for state, count in zip(STATES, sums, strict=True):
             kept[rollout, wave, state] += count
-    return _differences("progress", counted, kept)
+    from ringctl.core.invariants import differences
+
+    return differences("progress", counted, kept)
 
 
 def _ring_counts(tx: Transaction) -> list[str]:
@@ -49,15 +49,6 @@ def _ring_counts(tx: Transaction) -> list[str]:
     kept: Counter[tuple[int, int, int, int]] = Counter()
     for rollout, ring, reserve, revision, count in tx.rows("all_ring_counts"):
         kept[rollout, ring, reserve, revision] += count
-    return _differences("ring count", counted, kept)
+    from ringctl.core.invariants import differences
 
-
-Place = TypeVar("Place", bound=tuple[object, ...])
-
-
-def _differences(name: str, counted: Mapping[Place, int], kept: Mapping[Place, int]) -> list[str]:
-    return [
-        f"{name} {place}: kept {kept.get(place, 0)}, counted {counted.get(place, 0)}"
-        for place in sorted({*counted, *kept}, key=str)
-        if kept.get(place, 0) != counted.get(place, 0)
-    ]
+    return differences("ring count", counted, kept)

@@ -32,6 +32,7 @@ class Answer(StrEnum):
 class Run:
     """One call of `run`. `effect`: whether the step took effect in it."""
 
+    rollout: str
     account: str
     step: str
     digest: str
@@ -100,13 +101,14 @@ class ScriptedExecutor:
 
     @property
     def doubles(self) -> list[tuple[str, str, str]]:
-        """(account, step, digest) that took effect more than once; closing a window may be repeated."""
-        seen: set[tuple[str, str, str]] = set()
+        """(account, step, digest) that took effect more than once in a rollout; closing a window may be repeated.
+        Over rollouts it is the target's ledger that keeps a second effect out, not the claim."""
+        seen: set[tuple[str, str, str, str]] = set()
         twice: list[tuple[str, str, str]] = []
         for run in self.effects:
-            place = (run.account, run.step, run.digest)
+            place = (run.rollout, run.account, run.step, run.digest)
             if place in seen and not run.step.startswith("close_window"):
-                twice.append(place)
+                twice.append(place[1:])
             seen.add(place)
         return twice
 
@@ -132,6 +134,7 @@ class ScriptedExecutor:
             self.orders.append(order)
             self.runs.append(
                 Run(
+                    rollout=order.rollout,
                     account=order.account,
                     step=order.step.id,
                     digest=order.step.digest,
@@ -156,7 +159,11 @@ class ScriptedExecutor:
                 return self._probes[place].popleft()
         if self.blind:
             return Probed.UNKNOWN
-        took = self.took_effect(order.account, order.step.id, order.step.digest)
+        took = any(
+            (run.rollout, run.account, run.step, run.digest)
+            == (order.rollout, order.account, order.step.id, order.step.digest)
+            for run in self.effects
+        )
         return Probed.TOOK_EFFECT if took else Probed.DID_NOT
 
     def _answer(self, order: Order) -> Answer:

@@ -78,7 +78,7 @@ class ScriptedSource:
         self._absent.update(accounts)
 
     def fix(self, account: str, counter: str, value: float = math.nan) -> None:
-        """This value, whatever happens."""
+        """Pin a value, whatever happens."""
         self._fixed[account, counter] = value
 
     # -- MetricSource ------------------------------------------------------------------------------

@@ -201,6 +201,20 @@ def test_a_resumed_wave_takes_accounts_again():
     assert step.rollout.wave(1).settle is Settle.NONE
 
 
+def test_an_unknown_account_within_the_budget_holds_when_nothing_else_is_left():
+    """Otherwise the wave neither bakes nor says what it waits for (promise I12)."""
+    wave = opened(failures=3)
+    going = decide(w.rollout(wave), w.facts({1: w.seen(done=1, running=1, unknown=1)}), NOW)
+    assert not going.rollout.holds
+    settling = decide(w.rollout(wave), w.facts({1: w.seen(done=2, unknown=1, settling=1)}), NOW)
+    assert not settling.rollout.holds
+    step = decide(w.rollout(wave), w.facts({1: w.seen(done=2, unknown=1)}), NOW)
+    assert "nobody knows" in step.rollout.hold("accounts").reason
+    after = decide(step.rollout, w.facts({1: w.seen(done=3)}), NOW)
+    assert after.rollout.hold("accounts") is None
+    assert after.rollout.wave(1).state is WaveState.BAKING
+
+
 def test_an_account_given_back_during_the_bake_opens_the_wave_again():
     step = decide(w.rollout(baking()), w.facts({1: w.seen(done=1, pending=1)}), NOW)
     assert step.rollout.wave(1).state is WaveState.OPEN
@@ -216,8 +230,17 @@ def test_after_the_last_wave_the_rollout_succeeds():
 def test_with_accounts_left_over_it_is_partial():
     done = w.wave(1, state=WaveState.PASSED)
     held = (_hold("baseline", ends_itself=True),)
-    step = decide(w.rollout(done, holds=held), w.facts({}, unfinished_accounts=1), NOW)
+    step = decide(w.rollout(done, holds=held), w.facts({1: w.seen(done=1, failed=1)}, unfinished_accounts=1), NOW)
     assert step.rollout.state is RolloutState.PARTIAL
+
+
+def test_an_account_that_nobody_accounts_for_holds_the_end():
+    done = w.wave(1, state=WaveState.PASSED)
+    step = decide(w.rollout(done), w.facts({1: w.seen(done=1)}, unfinished_accounts=1), NOW)
+    assert step.rollout.hold("accounts") is not None
+    again = decide(step.rollout, w.facts({1: w.seen(done=1)}, unfinished_accounts=1), NOW)
+    assert again.rollout == step.rollout
+    assert not again.decisions
 
 
 def test_half_done_accounts_that_nobody_takes_up_hold_the_end():

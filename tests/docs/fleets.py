@@ -16,9 +16,9 @@ def write_fleet(folder: Path, count: int) -> Path:
         rows.writerow(["account_id", "ring", "rows", "region", "edition", "contract", "database", "url"])
         for number in range(count):
             ring = 0 if number < count * 0.15 else 1 if number < count * 0.4 else 2
-            size = 3_000_000 if number == count - 1 else SIZES[number // 3 % 3] + number % 7
+            size = 3_000_000 if number == count - 1 else SIZES[(number + number // 3) % 3] + number % 7
             rows.writerow([
-                f"acc-{number:04}", ring, size, REGIONS[number % 3], EDITIONS[number // 9 % 3],
+                f"acc-{number:04}", ring, size, REGIONS[number % 3], EDITIONS[number // 3 % 3],
                 "gold" if number % 50 == 7 else "standard", f"db/acc-{number:04}.db", f"http://127.0.0.1/{number}",
             ])  # fmt: skip
     return path

@@ -18,6 +18,9 @@ select max(largest) from done_size where rollout = :rollout and revision = :revi
 -- name: largest_touched
 select max(largest) from touched_size where rollout = :rollout
 
+-- name: touched_accounts
+select revision, count(*) from task where rollout = :rollout and begun_us is not null group by revision
+
 -- name: done_decades
 select decade, sum(members) from done_size where rollout = :rollout and revision = :revision group by decade
 
