@@ -28,6 +28,13 @@ limits: {size_factor: 10}
 """
 
 
+ONE_RING = """\
+rings:
+  - {name: all, select: {ring: {gte: 0}}, canary: {accounts: 3}, waves: [100%], max_parallel: 256, max_failures: 100%, bake: {min: 1ms, max: 1m}, gates: [NAMES]}
+limits: {size_factor: 1000000}
+"""
+
+
 def policy_text(traits: int, gates: str = "", names: str = "") -> str:
     """A policy with this many traits; `gates` is its `gates:` block, `names` the gates of every ring."""
     text = POLICY.replace("TRAITS", ", ".join(TRAITS[:traits]))

@@ -1,20 +1,24 @@
 """Read models: plain JSON values for the CLI, for pipelines and (later) the API. Shapes of DESIGN 10."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ringctl.core.coverage import decade_label
 from ringctl.core.decide import bake_of, baseline_of, checks_of
-from ringctl.core.facts import Facts, WaveFacts
-from ringctl.core.model import Hold, Rollout, Wave
-from ringctl.core.planning import Plan
-from ringctl.core.policy import Policy
 from ringctl.core.requalifying import seen_share
 from ringctl.core.states import OPEN_ROLLOUT_STATES, TaskState, WaveKind, WaveState
 from ringctl.core.timing import SECOND, human
-from ringctl.engine.commands import Planned
 from ringctl.engine.listing import JSONObject, at
-from ringctl.engine.parts import Parts
+
+if TYPE_CHECKING:  # named here only: `status` plans nothing
+    from ringctl.core.facts import Facts, WaveFacts
+    from ringctl.core.model import Hold, Rollout, Wave
+    from ringctl.core.planning import Plan
+    from ringctl.core.policy import Policy
+    from ringctl.engine.commands import Planned
+    from ringctl.engine.parts import Parts
 
 
 def started(rollout: Rollout, *, attached: bool) -> JSONObject:

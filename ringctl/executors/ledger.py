@@ -74,7 +74,7 @@ _DOUBLES: Final = (
     "SELECT a.component, a.account, a.step, a.claim, b.claim FROM {p}ringctl_runs a"
     " JOIN {p}ringctl_runs b ON b.component = a.component AND b.account = a.account AND b.step = a.step"
     " AND b.digest = a.digest AND b.run <> a.run AND b.outcome = 'done' AND b.started >= a.started"
-    " WHERE a.outcome = 'done' OR (a.outcome <> '' AND b.started < a.ended)"
+    " WHERE a.outcome = 'done' OR (a.outcome NOT IN ('', 'stopped') AND b.started < a.ended)"
     " ORDER BY a.started"
 )
 PREPARE_LIMITS: Final = Limits(lock_s=5.0, statement_s=10.0)
@@ -239,7 +239,11 @@ def note_end(database: Database, run: str, outcome: str) -> None:
 
 
 def double_runs(database: Database) -> tuple[tuple[str, ...], ...]:
-    """Pairs of runs of one step and digest that both took effect, or overlapped one that did."""
+    """Pairs of runs of one step and digest that both took effect, or overlapped one that did.
+
+    A run that ended as `stopped` did nothing after its right to run had ended: the record of a node that was
+    frozen meanwhile comes late, and is no overlap.
+    """
     if not all(database.has_table(name) for name in TABLES):
         return ()
     rows = database.run(_DOUBLES, {}).rows

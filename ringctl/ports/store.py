@@ -5,15 +5,19 @@ changed raises (VersionConflict, ClaimLost, SessionLost); it is never passed ove
 and outbox message are written in one transaction. Times are integer microseconds of the store's clock.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from ringctl.core.decisions import Step
-from ringctl.core.facts import CheckState, Facts
-from ringctl.core.model import Member, Rollout, Session, Wave
 from ringctl.core.states import EffectState, Settle, TaskState
 from ringctl.core.timing import Instant, Span
+
+if TYPE_CHECKING:  # named here only
+    from ringctl.core.decisions import Step
+    from ringctl.core.facts import CheckState, Facts
+    from ringctl.core.model import Member, Rollout, Session, Wave
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

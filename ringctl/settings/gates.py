@@ -14,6 +14,8 @@ from ringctl.settings.report import (
     CANNOT_FAIL,
     CONTRADICTION,
     MISSING_KEY,
+    NOT_SUPPORTED,
+    NOT_YET,
     OUT_OF_RANGE,
     UNKNOWN_NAME,
     WRONG_TYPE,
@@ -93,7 +95,7 @@ def read_gate(
         ),
         false_alarm=keys.read("false_alarm", _false_alarm, defaults.false_alarm),
         without_control=without,
-        silence=keys.read("silence", units.one_of("hold", "fail"), "hold"),
+        silence=keys.read("silence", _silence, "hold"),
         line=node.line,
     )
 
@@ -251,3 +253,11 @@ def _check_limits(keys: Keys, kind: str, compare: str, without: str, given: tupl
     if keys.sound("fail_if") and given and set(given) == {"above"} and compare != "threshold":
         message = f"{keys.where} cannot fail by `{compare}`: only `above` is given"
         keys.report.add(CANNOT_FAIL, fail_if, message, known=possible[compare])
+
+
+def _silence(node: Node) -> str:
+    """Only `hold`: no judge of this version turns silence into a fail, and a promise not kept is refused."""
+    word = units.one_of("hold", "fail")(node)
+    if word != "hold":
+        raise Mistake(NOT_SUPPORTED, f"`{word}` is {NOT_YET}", known=("hold",))
+    return word

@@ -1,11 +1,13 @@
 """Rollouts: created, loaded, moved by compare-and-set."""
 
+from __future__ import annotations
+
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from ringctl.core.decisions import AddWave, Step
 from ringctl.core.digests import GENESIS, canonical, sha256_hex
 from ringctl.core.errors import BugError, ConflictError, NotFound, VersionConflict
 from ringctl.core.model import Member, Rollout
@@ -14,9 +16,11 @@ from ringctl.ports.store import NewRollout, Summary
 from ringctl.stores import rows
 from ringctl.stores.counting import Moves
 from ringctl.stores.database import Transaction, Value
-from ringctl.stores.decisions import Carrying, end_tasks
 from ringctl.stores.journal import Journal, rollout_key
 from ringctl.stores.part import Part
+
+if TYPE_CHECKING:  # only `apply` needs them
+    from ringctl.core.decisions import Step
 
 _CHUNK = 2000
 
@@ -85,6 +89,7 @@ class Rollouts(Part):
             for wave in rollout.waves:
                 tx.run("save_wave", rollout=key, **rows.wave_in(rollout, wave))
             _add_members(tx, key, new)
+            _refuse_overlap(tx, key)
             journal = Journal(tx=tx, key=key, rollout=rollout.id, at_us=now, actor=new.actor)
             journal.add("created", new.payload)
 
@@ -142,6 +147,8 @@ class Rollouts(Part):
     # -- moving ------------------------------------------------------------------------------------
     def apply(self, step: Step, *, expected: int, actor: str) -> Rollout:
         """See `Store.apply`."""
+        from ringctl.stores.decisions import Carrying, end_tasks
+
         rollout = step.rollout
         with self.database.write() as tx:
             now = tx.now_us()
@@ -173,6 +180,18 @@ class Rollouts(Part):
             journal.add(kind, payload)
 
 
+def _refuse_overlap(tx: Transaction, key: int) -> None:
+    """Two open rollouts never hold one account (DESIGN 4): the second start is refused, and rolled back."""
+    other = tx.one("rollout_of_shared_account", rollout=key)
+    if other is not None:
+        ident, account, count = other
+        raise ConflictError(
+            f"{count} account(s), {account} among them, belong to the open rollout {ident}",
+            code="RC2016",
+            hint=f"wait for its end (ringctl wait {ident}), or abort it",
+        )
+
+
 def count_up(tx: Transaction, name: str, count: int) -> int:
     """Take `count` numbers from a counter; the last of them is returned."""
     row = tx.one("count_up", name=name, count=count)
@@ -186,6 +205,8 @@ def _without(columns: dict[str, Value], name: str) -> dict[str, Value]:
 
 def _with_drawn(rollout: Rollout, step: Step) -> Rollout:
     """The rollout with the waves that its decisions draw, where they are not part of it yet."""
+    from ringctl.core.decisions import AddWave
+
     known = {wave.id for wave in rollout.waves}
     drawn = (decision.wave for decision in step.decisions if isinstance(decision, AddWave))
     new = [wave for wave in drawn if wave.id not in known]

@@ -15,7 +15,7 @@ from ringctl.__main__ import main
 from ringctl.core.model import Rollout, Session, Wave
 from ringctl.ports.store import Claim
 
-PAUSE_S = 0.02
+PAUSE_S = 0.1
 GUARD = "and state = 'pending'"
 
 

@@ -11,6 +11,14 @@ from ringctl.core.states import OPEN_ROLLOUT_STATES
 from tests.support.command_line import CommandLine, eventually
 from tests.support.fleet import Fleet, make_fleet, write_bundle, write_policy
 
+BUNDLE = """\
+apiVersion: ringctl/v1
+kind: Bundle
+metadata: {name: task, version: "1", component: proof, author: ann}
+steps:
+  - {id: note, command: [./note.sh, "{account.target.notes}", "0.1"], timeout: 20s}
+  - {id: mark, sql: mark.sql, database: "{account.target.database}", timeout: 20s}
+"""
 HELPER = ("-m", "tests.incidents.contending_node")
 
 
@@ -21,12 +29,12 @@ def run_twice(fleet: Fleet) -> list[str]:
 
 def contend(ringctl: CommandLine, how: str) -> tuple[Fleet, str]:
     """Two nodes on a fleet of their own, until the rollout is over or double runs are there."""
-    fleet = make_fleet(ringctl.directory, inner=4, outer=28, builds=4)
+    fleet = make_fleet(ringctl.directory, inner=2, outer=24, builds=4)
     write_policy(fleet, parallel=16, failures="100%", lease="10s")
-    write_bundle(fleet, "b1", work="0.05")
+    write_bundle(fleet, "b1", files={"bundle.yaml": BUNDLE})
     rollout = ringctl.start("b1")
     for _ in range(2):
-        ringctl.node("run", "--workers", "8", command=(*HELPER, how))
+        ringctl.node("run", "--workers", "2", command=(*HELPER, how))
     with ringctl.looking() as parts:
 
         def over() -> bool:
@@ -41,7 +49,7 @@ def test_with_the_claims_guard_no_task_runs_twice(ringctl: CommandLine) -> None:
     fleet, state = contend(ringctl, "guarded")
     assert run_twice(fleet) == []
     assert state == "succeeded"
-    assert fleet.not_once() == []
+    assert {(found.marks, found.dones) for found in fleet.everything()} == {(("mark",), 1)}
     with ringctl.looking() as parts:
         shares = {one.node: 0 for one in parts.store.nodes()}
         assert len(shares) == 2, "two nodes served"
@@ -53,6 +61,4 @@ def test_without_the_claims_guard_the_oracle_goes_red(ringctl: CommandLine) -> N
     """The seeded bug is that of the incident. Where a target keeps a ledger, it keeps the second run out even so."""
     fleet, _ = contend(ringctl, "unguarded")
     assert run_twice(fleet) != []
-    for found in fleet.everything():
-        assert len(found.marks) <= 1
-        assert found.tallies in {(0,), (1,), (0, 1)}
+    assert all(len(found.marks) <= 1 for found in fleet.everything())

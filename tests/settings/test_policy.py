@@ -221,7 +221,6 @@ CHANGES = [
     ("reserve: 20%", "reserve: 21%"),
     ("limits:", "lease: 16s\nlimits:"),
     ("name: internal", "name: internal\n    max_parallel: 9"),
-    ("source: prom", "source: prom\n    silence: fail"),
     ("source: prom", "source: prom\n    min_samples: 199"),
     ("source: prom", "source: prom\n    baseline: 5m"),
     ("source: csv", "source: csv, unassigned: ignore"),
@@ -232,6 +231,12 @@ CHANGES = [
 def test_every_setting_changes_the_digest(old: str, new: str) -> None:
     assert old in POLICY
     assert read(POLICY.replace(old, new, 1)).digest != read(POLICY).digest
+
+
+def test_silence_as_a_fail_is_refused_until_a_judge_knows_it() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        read(POLICY.replace("source: prom", "source: prom\n    silence: fail", 1))
+    assert caught.value.findings[0].code == "RC3018"
 
 
 def test_warnings_name_what_deserves_a_second_look(tmp_path: Path) -> None:

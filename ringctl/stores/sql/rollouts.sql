@@ -33,6 +33,15 @@ select id, release, component, state, version, created_us, wake_at_us from rollo
 select id, release, component, state, version, created_us, wake_at_us from rollout
  where is_open = 1 order by created_us desc, key desc
 
+-- name: rollout_of_shared_account
+-- driven by the other open rollouts, each account looked up by its unique key: nothing when there is no other
+select r.id, min(theirs.account), count(*)
+  from rollout r
+  join member mine on mine.rollout = :rollout
+  join member theirs on theirs.rollout = r.key and theirs.account = mine.account
+ where r.is_open = 1 and r.key <> :rollout
+ group by r.id limit 1
+
 -- name: revisions_of
 -- the bundle as it was put into the store, else (a store without bytes: tests) its document
 select r.number, r.digest, r.author, r.at_us, r.reason, r.watcher, r.actor, r.change, r.qualified_at_us, r.failed,
