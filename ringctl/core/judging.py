@@ -37,8 +37,9 @@ class Evidence:
 
     `touched`: the wave's accounts, before or after their first intent (`Cell.after`). `control`: accounts
     not touched yet by the rollout. `complete`: the wave's last account is done and the whole interval lies
-    after that: only then may samples count towards PASS. `error`/`reason`: the source gave no usable
-    answer: cells are empty then.
+    after that: only then may samples count towards PASS. `strict`: every account of the wave must be judged
+    (canary, requalification and lone waves); else a quorum is enough (DESIGN 12.13, 12.20).
+    `error`/`reason`: the source gave no usable answer: cells are empty then.
     """
 
     at_us: Instant
@@ -46,6 +47,7 @@ class Evidence:
     touched: tuple[Cell, ...] = ()
     control: tuple[Cell, ...] = ()
     expected: int = 0
+    strict: bool = True
     complete: bool = False
     error: str = ""
     reason: str = ""
@@ -53,12 +55,17 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """A judge's answer. `numbers` are what it rests on, `worst` the accounts that weigh most."""
+    """A judge's answer. `numbers` are what it rests on, `worst` the accounts that weigh most.
+
+    `needs_before`: the judge compares accounts with themselves, and what they did before is not established
+    yet: the wave must not open, or it could never pass.
+    """
 
     verdict: Verdict
     reason: str
     numbers: Mapping[str, object] = field(default_factory=dict)
     worst: tuple[str, ...] = ()
+    needs_before: bool = False
 
 
 class Judge(Protocol):

@@ -7,7 +7,7 @@ inconclusive with its code, and credits no bake time.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ringctl.core.decide import baseline_of, checks_of, interval_of
@@ -18,7 +18,7 @@ from ringctl.core.judging import Evidence, Judgement, JudgeState, combine, credi
 from ringctl.core.model import Rollout, Wave
 from ringctl.core.observing import Watch, activity, fold, silent, step_evidence, with_level
 from ringctl.core.policy import Check, Counter, Ratio, StepMeasure
-from ringctl.core.states import OPEN_ROLLOUT_STATES, Verdict, WaveState
+from ringctl.core.states import OPEN_ROLLOUT_STATES, Verdict, WaveKind, WaveState
 from ringctl.core.timing import Instant, Span
 from ringctl.engine.parts import Parts
 from ringctl.ports.metrics import Reading
@@ -27,7 +27,6 @@ from ringctl.ports.store import LookRecord, Watched
 CONTROL_LIMIT = 2_000
 """Most control accounts read per look."""
 
-CONTROL_NEEDED = 5
 WAVES_PER_RING = 4
 """Waves a ring is expected to have when `false_alarm` is shared out over the rollout (DESIGN 12.10)."""
 
@@ -175,7 +174,7 @@ class _Scene:
     sampled_us: Span
 
     def stored(self, check: Check, part: str) -> dict[str, Any]:
-        """The check's folded state as saved with the last look: `fold`, `judges` or `before`."""
+        """The check's folded state as saved with the last look: `fold` or `judges`."""
         text = self.watched.states.get(check.name)
         found = json.loads(text).get(part, {}) if text else {}
         assert isinstance(found, dict)
@@ -183,6 +182,12 @@ class _Scene:
 
     def fold(self, check: Check, answer: "Reading | SourceUnavailable | None") -> tuple[JudgeState, Evidence]:
         """The check's next fold state and its evidence."""
+        state, evidence = self._fold(check, answer)
+        return state, replace(evidence, strict=self.wave.kind not in {WaveKind.EXPANSION, WaveKind.RESERVE})
+
+    def _fold(
+        self, check: Check, answer: "Reading | SourceUnavailable | None"
+    ) -> tuple[JudgeState, Evidence]:
         baking = self.wave.state is WaveState.BAKING
         watch = Watch(
             touched=self.watched.accounts,
@@ -204,30 +209,21 @@ class _Scene:
     def check(self, check: Check, answer: "Reading | SourceUnavailable | None") -> _Seen:
         """One check's look: folded, judged, and what it adds."""
         folded, evidence = self.fold(check, answer)
-        judges, verdict = self.judge(check, evidence)
-        before = self.stored(check, "before")
-        samples = before.get("samples", 0)
-        if self.wave.state is WaveState.PLANNED:
-            samples += int(sum(cell.n or 0 for cell in evidence.touched if not cell.after))
+        judges, verdict, needs_before = self.judge(check, evidence)
+        left = check.baseline_us
+        if needs_before:
+            # what the accounts did before is not established: the last interval of the baseline stays
+            # uncredited, and the wave does not open (DESIGN 12.20)
+            left = max(0, check.baseline_us - check.every_us - self.sampled_us)
         return _Seen(
             verdict=verdict,
-            state=canonical({"fold": folded, "judges": judges, "before": {"samples": samples}}),
+            state=canonical({"fold": folded, "judges": judges}),
             samples=activity(evidence) if evidence.complete else 0,
-            baseline_left=self.baseline_left(check, evidence, samples),
+            baseline_left=left,
         )
 
-    def baseline_left(self, check: Check, evidence: Evidence, samples: int) -> Span:
-        """Baseline is at least `min_samples` where the accounts are compared with themselves (DESIGN 12.20):
-        until then a last interval stays uncredited, and the wave does not open."""
-        own = check.compare == "before-vs-after" or (
-            check.compare == "canary-vs-control" and len(evidence.control) < CONTROL_NEEDED
-        )
-        if not own or samples >= check.min_samples:
-            return check.baseline_us
-        return max(0, check.baseline_us - check.every_us - self.sampled_us)
-
-    def judge(self, check: Check, evidence: Evidence) -> tuple[dict[str, JudgeState], CheckState]:
-        """The judges' next states and the check's verdict."""
+    def judge(self, check: Check, evidence: Evidence) -> tuple[dict[str, JudgeState], CheckState, bool]:
+        """The judges' next states, the check's verdict, and whether its before is still lacking."""
         policy = self.rollout.policy
         level = with_level(check, parts=WAVES_PER_RING * len(policy.rings) * len(policy.checks))
         before = self.stored(check, "judges")
@@ -241,7 +237,7 @@ class _Scene:
         numbers = dict(total.numbers)
         if total.worst:
             numbers["worst"] = list(total.worst)
-        return after, CheckState(
+        state = CheckState(
             check=check.name,
             verdict=total.verdict,
             reason=evidence.reason if evidence.error else total.reason,
@@ -250,3 +246,4 @@ class _Scene:
             failed=total.verdict is Verdict.FAIL,
             numbers=numbers,
         )
+        return after, state, total.needs_before or bool(evidence.error)

@@ -169,9 +169,7 @@ class TaskRun:
     def _drifted(self, bundle: Bundle, spec: StepSpec, changed: tuple[str, ...]) -> None:
         """The copy on this host is not the pinned bytes: hold, and write a clean copy for the next run. Inside a
         red stretch the window is closed from that clean copy; nothing is parked there (DESIGN 12.9)."""
-        where = str(self.copies.directory(bundle.digest))
-        self.parts.store.set_drift(self.claim.rollout, where, changed)
-        self.copies.rewrite(bundle.digest)
+        self._spoilt(bundle, changed)
         reason = f"{', '.join(changed)} changed on this node"
         if spec.id.startswith(CLOSE_STEP):
             self._end(TaskState.UNKNOWN, f"{reason}; its window is open")
@@ -180,6 +178,12 @@ class TaskRun:
         if red and self._close(bundle):
             return
         self._end(TaskState.UNKNOWN if self._begun else TaskState.PENDING, reason)
+
+    def _spoilt(self, bundle: Bundle, changed: tuple[str, ...]) -> None:
+        """Note the drift, which holds the rollout, and throw the copy away: the next use writes a clean one."""
+        where = str(self.copies.directory(bundle.digest))
+        self.parts.store.set_drift(self.claim.rollout, where, changed)
+        self.copies.rewrite(bundle.digest)
 
     def _end(self, state: TaskState, reason: str) -> None:
         self.parts.store.finish(self.claim, state, reason, lines=self.guard.take_lines())
@@ -194,6 +198,10 @@ class TaskRun:
             spec = self._spec(bundle, effect)
             if spec is None:
                 continue
+            changed = self.copies.changed(bundle, spec.files)
+            if changed:  # the question is asked all the same, from a clean copy
+                self._spoilt(bundle, changed)
+            self.guard.begin_step(spec.timeout_us, stop_on_close=False)
             order = self.order(bundle, spec)
             found = self.parts.executor(spec.executor).probe(order, self.guard)
             if found is Probed.UNKNOWN and spec.idempotent:

@@ -4,8 +4,8 @@ Each account alone, n = queries answered and y = items returned in a look:
     before  at least 20 answered queries in at least 5 answered looks, at most 5 % of these looks empty;
     FAIL    3 looks after the intent in a row, each with at least 3 answered queries and no item: one
             account is enough, long before an average over the fleet moves (VSTS 2017);
-    PASS    every account of the wave has its before, at least 3 complete looks with items, and no run
-            of empty looks going on.
+    PASS    every account of the wave (of an expansion wave: a quorum, the others are named) has its
+            before, at least 3 complete looks with items, and no run of empty looks going on.
 A look without an answer (absent, erroring, idle) is missing: it neither counts nor breaks a run. So does
 an empty look with one or two answers: too little to count, but no sign of life either. A look with any
 item ends the run. Not anytime-valid by itself: with at most 5 % empty looks before, three in a row are
@@ -13,6 +13,7 @@ one in 8,000 per account and place when looks are independent. GATE's J2 (own ce
 the intent; issue 4) replaces the counting by an e-process.
 """
 
+from dataclasses import replace
 from typing import Final
 
 from ringctl.core.judging import Evidence, Judgement, JudgeState
@@ -25,6 +26,7 @@ from ringctl.gates.evidence import (
     keep_fail,
     mapping,
     no_answer,
+    quorum,
     undecided,
     unheard,
 )
@@ -108,26 +110,28 @@ def _judge(rows: dict[str, list[float]], evidence: Evidence) -> Judgement:
         )
     accounts = sorted({cell.account for cell in evidence.touched} | set(rows))
     without = [account for account in accounts if account not in had]
-    if without:
-        return undecided(
-            f"no usable before of {_named(without)}: {ANSWERED:.0f} answered queries in {LOOKS} looks, "
-            f"at most {100 * EMPTY_SHARE:.0f} % of the looks empty",
+    needed = evidence.expected if evidence.strict else quorum(evidence.expected)
+    if not (len(had) >= needed and had):
+        who = f"no usable before of {_named(without)}" if without else "not all accounts report"
+        asked = f"{ANSWERED:.0f} answered queries in {LOOKS} looks, at most {100 * EMPTY_SHARE:.0f} % of them empty"
+        lacking = undecided(
+            f"{who}: {len(had)} of {evidence.expected} accounts are judged; asked for are {asked}",
             numbers,
             *without,
         )
-    lacking = unheard(evidence)
-    if lacking or not len(had) >= evidence.expected:
-        return undecided(lacking or f"{len(had)} of {evidence.expected} accounts are judged", numbers)
-    waiting = [
-        account
-        for account in accounts
-        if not (rows[account][DONE_LOOKS] >= WITH_ITEMS and rows[account][EMPTY_RUN] <= 0)
-    ]
-    if waiting:
+        return replace(lacking, needs_before=True)
+    silent = unheard(evidence)
+    if silent:
+        return undecided(silent, numbers)
+    sure = {name for name in had if rows[name][DONE_LOOKS] >= WITH_ITEMS and rows[name][EMPTY_RUN] <= 0}
+    running = {name for name in had if rows[name][EMPTY_RUN] > 0}
+    if running or not len(sure) >= needed:
+        waiting = sorted(had - sure)
         return undecided(f"not yet {WITH_ITEMS} looks with items of {_named(waiting)}", numbers, *waiting)
+    aside = f" ({len(accounts) - len(sure)} could not be judged)" if len(sure) < len(accounts) else ""
     return Judgement(
         verdict=Verdict.PASS,
-        reason=f"all {len(had)} accounts still answer with items",
+        reason=f"all {len(sure)} accounts still answer with items{aside}",
         numbers=numbers,
     )
 

@@ -13,6 +13,7 @@ the hour, and the PASS e-process.
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from ringctl.core.judging import Evidence, Judgement, JudgeState
@@ -65,7 +66,9 @@ def look(check: Check, state: JudgeState, evidence: Evidence) -> tuple[JudgeStat
     earlier = earlier_fail(state)
     if earlier is not None:
         return after, earlier
-    return keep_fail(after, _judge(check, after, evidence, phi(floats(state, "disp", 3))))
+    judgement = _judge(check, after, evidence, phi(floats(state, "disp", 3)))
+    n_before = sum(one.n_before for one in totals(after).values())
+    return keep_fail(after, replace(judgement, needs_before=not n_before >= check.min_samples))
 
 
 def evidence_against(rows: Mapping[str, Totals], ratios: tuple[float, ...], dispersion: float) -> float:

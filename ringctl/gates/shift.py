@@ -14,6 +14,7 @@ fail by this judge.
 """
 
 import math
+from dataclasses import replace
 from typing import Final
 
 from ringctl.core.judging import Evidence, Judgement, JudgeState
@@ -59,7 +60,9 @@ class Shift:
             return state, silent
         rows = _folded(state, evidence)
         after: JudgeState = {**state, "a": rows}
-        return keep_fail(after, earlier_fail(state) or _judge(check, rows, evidence))
+        judgement = earlier_fail(state) or _judge(check, rows, evidence)
+        known = sum(row[BEFORE] >= LOOKS for row in rows.values())
+        return keep_fail(after, replace(judgement, needs_before=not known >= quorum(evidence.expected)))
 
 
 def _folded(state: JudgeState, evidence: Evidence) -> dict[str, list[float]]:

@@ -102,12 +102,13 @@ class SQLiteTransaction:
 class _Scope:
     """A transaction's beginning and end. A class: a generator would cost more than its statements."""
 
-    __slots__ = ("_begin", "_database", "_own", "_raw")
+    __slots__ = ("_begin", "_database", "_own", "_raw", "_turn")
 
     def __init__(self, database: SQLiteDatabase, begin: str) -> None:
         self._database = database
         self._begin = begin
         self._own = False
+        self._turn: threading.Lock | None = None
 
     def __enter__(self) -> SQLiteTransaction:
         database = self._database
@@ -115,11 +116,16 @@ class _Scope:
             self._raw = database.ready()
             self._own = not self._raw.in_transaction
             if self._own:
+                if self._begin == "begin_write":
+                    self._turn = database.turn()
                 database.begin(self._raw, self._begin)
             elif self._begin == "begin_write":
                 raise BugError("a writing transaction inside another one")
-        except sqlite3.Error as error:
-            raise unavailable(error, database.path) from error
+        except BaseException as error:
+            self._give_turn()
+            if isinstance(error, sqlite3.Error):
+                raise unavailable(error, database.path) from error
+            raise
         return SQLiteTransaction(self._raw, database.statements, database.clock)
 
     def __exit__(
@@ -137,8 +143,14 @@ class _Scope:
                 raise unavailable(failed, database.path) from failed
             finally:
                 _end(self._raw)
+                self._give_turn()
         if isinstance(error, sqlite3.Error):
             raise unavailable(error, database.path) from error
+
+    def _give_turn(self) -> None:
+        if self._turn is not None:
+            self._turn.release()
+            self._turn = None
 
 
 class SQLiteDatabase:
@@ -158,11 +170,12 @@ class SQLiteDatabase:
         self._jitter = jitter or _random
         self._patience_ms = patience_ms
         self._known = known_migrations(ENGINE)
-        self._lock = threading.Lock()
         self._forget()
 
     def _forget(self) -> None:
         self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._turns = threading.Lock()
         self._local = threading.local()
         self._open: weakref.WeakSet[_Connection] = weakref.WeakSet()
 
@@ -173,7 +186,6 @@ class SQLiteDatabase:
             for inherited in self._open:
                 inherited.end.detach()
                 _INHERITED.append(inherited)
-            self._lock = threading.Lock()
             self._forget()
         known: _Connection | None = getattr(self._local, "connection", None)
         if known is not None and known.end.alive:
@@ -209,6 +221,12 @@ class SQLiteDatabase:
             self._verify(connection.raw)
             connection.verified = True
         return connection.raw
+
+    def turn(self) -> threading.Lock | None:
+        """This process's turn to write. SQLite's own lock is polled with growing pauses, which costs the threads of
+        one process most of their time; None: patience is over, SQLite itself says what it waits for."""
+        turns = self._turns
+        return turns if turns.acquire(timeout=self._patience_ms / 1000) else None
 
     def begin(self, raw: sqlite3.Connection, begin: str) -> None:
         """Begin, waiting for the lock in short turns until patience ends."""

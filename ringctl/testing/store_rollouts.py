@@ -125,13 +125,12 @@ class RolloutSuite(SuiteFixtures):
     def test_an_account_is_in_one_open_rollout_at_most(self, scene: Scene) -> None:
         """A second rollout over any of its accounts is refused and leaves nothing; after the end it may come."""
         scene.create()
-        second = a_new_rollout({7: members_of("inner", 1)}, ident="ro-2")
         with pytest.raises(ConflictError) as caught:
-            scene.store.create_rollout(second)
+            scene.store.create_rollout(a_new_rollout({7: members_of("inner", 1)}, ident="ro-2"))
         assert caught.value.code == "RC2016"
         assert [row.id for row in scene.store.rollouts()] == ["ro-1"]
         scene.end()
-        scene.store.create_rollout(second)
+        scene.store.create_rollout(a_new_rollout({7: members_of("inner", 1)}, ident="ro-2"))
 
     def test_wave_ids_are_never_given_twice(self, scene: Scene) -> None:
         """A counter: every call begins after the one before."""
