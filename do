@@ -180,8 +180,7 @@ case "$command" in
     ;;
   bench)
     ensure_venv test
-    [ -e benchmarks/__main__.py ] || die "there is no benchmark yet" "they will lie in benchmarks/"
-    exec python -m benchmarks "$@"
+    exec python -m bench "$@"
     ;;
   venv)
     ensure_venv "${1:-test}"

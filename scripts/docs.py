@@ -14,17 +14,14 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from ringctl.__main__ import COMMANDS, help_text, main
+from ringctl.cli import explain, manifest, topics
+from ringctl.core import errors, holds, states
+from ringctl.engine.loop import EXIT_OF_HOLD, EXIT_OF_STATE
+from ringctl.settings import bundle_fields, policy_fields
+from scripts.docs_fields import fields_page
+
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-os.environ["COLUMNS"] = "100"
-
-from ringctl.__main__ import COMMANDS, help_text, main  # noqa: E402
-from ringctl.cli import explain, manifest, topics  # noqa: E402
-from ringctl.core import errors, holds, states  # noqa: E402
-from ringctl.engine.loop import EXIT_OF_HOLD, EXIT_OF_STATE  # noqa: E402
-from ringctl.settings import bundle_fields, policy_fields  # noqa: E402
-from scripts.docs_fields import fields_page  # noqa: E402
-
 FOLDER = ROOT / "docs" / "reference"
 NOTE = "<!-- Written by scripts/docs from the code. Do not edit: change the code, then run scripts/docs. -->"
 
@@ -233,6 +230,7 @@ def differences() -> list[str]:
 
 def run(arguments: list[str]) -> int:
     """Write the pages, or with `--check` compare them."""
+    os.environ["COLUMNS"] = "100"  # the width of what the program prints
     if arguments == ["--check"]:
         lines = differences()
         print("\n".join(lines) if lines else "docs/reference is what the code says")

@@ -102,6 +102,7 @@ def combine(judgements: Iterable[Judgement]) -> Judgement:
                 reason="; ".join(one.reason for one in same),
                 numbers=numbers,
                 worst=worst,
+                needs_before=any(one.needs_before for one in everything),
             )
     msg = "unreachable"
     raise AssertionError(msg)

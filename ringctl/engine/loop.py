@@ -15,6 +15,9 @@ from ringctl.engine.reconcile import Reconciler
 
 RESCUE_EVERY_S = 1.0
 IDLE_S = 0.2
+DECIDE_EVERY_S = 0.1
+"""While a node finds work in the waves it knows, the whole picture is looked at this often. What a claim may take
+is decided by the store, in the claim's own transaction: a hold takes effect at once all the same."""
 GRACE_US = 7 * SECOND
 """After a dead session's lease: the kill grace of its shims and a margin, before anybody takes over."""
 
@@ -54,6 +57,8 @@ class Driver:
     stopping: threading.Event = field(default_factory=threading.Event)
     _observing: threading.Thread | None = None
     _rescued: float = float("-inf")
+    _known: list[Rollout] = field(default_factory=list)
+    _looked: float = float("-inf")
     _bug: Exception | None = None
 
     def __post_init__(self) -> None:
@@ -77,11 +82,19 @@ class Driver:
     def step(self) -> bool:
         """One pass over all rollouts: rescue, decide, claim. Returns whether anything moved."""
         self.rescue()
+        if self.node is not None and self.parts.clock.monotonic() - self._looked < DECIDE_EVERY_S:
+            if not self.node.wants():
+                return False
+            if sum(self.node.claim(rollout, unknown=False) for rollout in self._known):
+                return True
         moved = False
+        known = []
         for rollout_id in self.ids():
             rollout = self._decided(rollout_id)
+            known.append(rollout)
             if self.node is not None:
                 moved = bool(self.node.claim(rollout)) or moved
+        self._known, self._looked = known, self.parts.clock.monotonic()
         return moved
 
     def _decided(self, rollout_id: str) -> Rollout:
@@ -105,9 +118,15 @@ class Driver:
             self._observing = threading.Thread(target=self._observe_loop, name="ringctl-observe", daemon=True)
             self._observing.start()
         try:
-            while not self.stopping.is_set() and not until():
-                on_pass()
-                if not self._safe_step():
+            moved, checked = False, float("-inf")
+            while not self.stopping.is_set():
+                if not moved or self.parts.clock.monotonic() - checked >= DECIDE_EVERY_S:
+                    checked = self.parts.clock.monotonic()
+                    if until():
+                        break
+                    on_pass()
+                moved = self._safe_step()
+                if not moved:
                     self._rest()
         finally:
             self.stopping.set()

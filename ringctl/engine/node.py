@@ -5,6 +5,7 @@ on the node's own monotonic clock; when it passes, everything stops here before 
 """
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -22,6 +23,12 @@ from ringctl.ports.store import Claim
 
 BATCH = 10
 """Most tasks claimed in one transaction."""
+
+AHEAD_S = 0.5
+"""In reserve a node holds at most what it finished in so long: quick tasks are claimed in batches, and a slow step
+keeps no claimed account waiting."""
+HAND_BACK_S = 5.0
+"""A claimed task that no thread has begun for so long goes back: another node may be free."""
 
 FRESH_S = 1.0
 """A beat not older than this is news enough between two steps."""
@@ -41,6 +48,8 @@ class Node:
     session: Session | None = None
     lease: Lease = field(default_factory=Lease)
     _guards: dict[int, Guard] = field(default_factory=dict)
+    _waiting: dict[int, tuple[Claim, Future[None], float]] = field(default_factory=dict)
+    _finished: deque[float] = field(default_factory=deque)
     _stranded: list[Claim] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _pool: ThreadPoolExecutor | None = None
@@ -50,6 +59,7 @@ class Node:
 
     def __post_init__(self) -> None:
         self.copies = Copies(store=self.parts.store, root=self.parts.work_dir)
+        self._finished = deque(maxlen=2 * self.parallel)
 
     # -- life -------------------------------------------------------------------------------------
     def start(self) -> None:
@@ -60,7 +70,8 @@ class Node:
         self._beats.start()
 
     def drain(self) -> None:
-        """Claim nothing more, finish what runs, end the session."""
+        """Claim nothing more, give back what waits, finish what runs, end the session."""
+        self._hand_back(0.0)
         if self._pool is not None:
             self._pool.shutdown(wait=True)
         self._ended.set()
@@ -77,6 +88,14 @@ class Node:
         with self._lock:
             return len(self._guards)
 
+    def wants(self) -> int:
+        """How many tasks it would take now. A reserve is refilled when half of it is used."""
+        since = self.parts.clock.monotonic() - AHEAD_S
+        with self._lock:
+            ahead = sum(1 for at in self._finished if at > since)
+            room = self.parallel + ahead - len(self._guards)
+        return room if room >= max(1, min(ahead, self.parallel)) else 0
+
     def _new_session(self) -> None:
         asked = self.parts.clock.monotonic()
         self.session = self.parts.store.open_session(self.name, lease_us=self.lease_us)
@@ -88,6 +107,7 @@ class Node:
         pause = max(0.05, self.lease_us / SECOND / 3)
         while not self._ended.wait(min(pause, 5.0)):
             try:
+                self._hand_back(HAND_BACK_S)
                 self.beat()
             except ExternalError:
                 # the store does not answer: the lease runs out by itself, and with it the work
@@ -145,19 +165,22 @@ class Node:
             stranded.pop()
 
     # -- claims -----------------------------------------------------------------------------------
-    def claim(self, rollout: Rollout) -> int:
-        """Claim what the rollout has to do, as far as threads are free. Returns how many tasks were taken."""
+    def claim(self, rollout: Rollout, *, unknown: bool = True) -> int:
+        """Claim what the rollout has to do, as far as threads are free. Returns how many tasks were taken.
+
+        The rollout may be a moment old: whether its wave still admits is read in the claiming transaction.
+        """
         if self.lease.lost.is_set():
             if self.busy:
                 return 0
             self._new_session()
         session = self.session
-        free = self.parallel - self.busy
+        free = self.wants()
         if session is None or free <= 0 or self.stop_now():
             return 0
         store = self.parts.store
         try:
-            claims = store.claim_unknown(session, rollout, limit=free)
+            claims = store.claim_unknown(session, rollout, limit=free) if unknown else ()
             if rollout.state in OPEN_ROLLOUT_STATES:
                 for wave in rollout.waves:
                     left = free - len(claims)
@@ -189,10 +212,25 @@ class Node:
             refresh=partial(self.refresh, guard),
         )
         assert self._pool is not None, "claim() before start()"
-        self._pool.submit(self._work, run).add_done_callback(_raise_bugs)
+        future = self._pool.submit(self._work, run)
+        with self._lock:
+            if self._guards.get(claim.task) is guard and not future.running():
+                self._waiting[claim.task] = (claim, future, self.parts.clock.monotonic())
+        future.add_done_callback(_raise_bugs)
+
+    def _hand_back(self, waited_s: float) -> None:
+        """Take claimed tasks that have waited so long for a thread from the queue; the next beat gives them back."""
+        now = self.parts.clock.monotonic()
+        with self._lock:
+            for claim, future, at in list(self._waiting.values()):
+                if now - at >= waited_s and future.cancel():
+                    del self._waiting[claim.task], self._guards[claim.task]
+                    self._stranded.append(claim)
 
     def _work(self, run: TaskRun) -> None:
         left = True
+        with self._lock:
+            self._waiting.pop(run.claim.task, None)
         try:
             if self.lease.holds(self.parts.clock.monotonic()):
                 run.run()
@@ -204,6 +242,7 @@ class Node:
             with self._lock:
                 if self._guards.get(run.claim.task) is run.guard:
                     del self._guards[run.claim.task]
+                self._finished.append(self.parts.clock.monotonic())
                 if left:
                     self._stranded.append(run.claim)
             self.wake.set()
@@ -211,6 +250,6 @@ class Node:
 
 def _raise_bugs(future: "Future[None]") -> None:
     """An exception nobody expected must not die in the pool: say it; the lease rescues the task."""
-    error = future.exception()
+    error = None if future.cancelled() else future.exception()
     if error is not None and not isinstance(error, ExternalError):
         threading.excepthook(threading.ExceptHookArgs((type(error), error, error.__traceback__, None)))

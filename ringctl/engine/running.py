@@ -10,13 +10,14 @@ from enum import Enum
 
 from ringctl.core.bundle import Bundle, StepSpec
 from ringctl.core.digests import digest
+from ringctl.core.errors import BugError
 from ringctl.core.model import Rollout
 from ringctl.core.states import EffectState, Settle, TaskState
 from ringctl.core.timing import SECOND
 from ringctl.engine.copies import Copies
 from ringctl.engine.guard import Guard
 from ringctl.engine.parts import Parts
-from ringctl.ports.executor import Order, Outcome, Probed, Ran
+from ringctl.ports.executor import Fencing, Order, Outcome, Probed, Ran
 from ringctl.ports.store import Claim, Effect
 
 UNREACHABLE_ATTEMPTS = 5
@@ -59,7 +60,12 @@ class TaskRun:
             if position < start or spec.id in done:
                 continue
             self._begun = bool(self.claim.effects or done or start)
-            if self._parked(bundle, position) or self._step(bundle, spec) is Next.END:
+            if self._parked(bundle, position):
+                return
+            known = self._inherited(bundle, spec)
+            if known is Probed.UNKNOWN:
+                return
+            if known is Probed.DID_NOT and self._step(bundle, spec) is Next.END:
                 return
             done.add(spec.id)
         self.parts.store.finish(self.claim, TaskState.DONE, lines=self.guard.take_lines())
@@ -198,15 +204,7 @@ class TaskRun:
             spec = self._spec(bundle, effect)
             if spec is None:
                 continue
-            changed = self.copies.changed(bundle, spec.files)
-            if changed:  # the question is asked all the same, from a clean copy
-                self._spoilt(bundle, changed)
-            self.guard.begin_step(spec.timeout_us, stop_on_close=False)
-            order = self.order(bundle, spec)
-            found = self.parts.executor(spec.executor).probe(order, self.guard)
-            if found is Probed.UNKNOWN and spec.idempotent:
-                found = Probed.DID_NOT
-                self.guard.log(f"{spec.id}: outcome unknown; it is declared idempotent and runs again")
+            found = self._asked(bundle, spec)
             if found is Probed.UNKNOWN:
                 self._end(TaskState.UNKNOWN, f"{effect.step}: nobody knows whether it took effect")
                 return False
@@ -216,6 +214,54 @@ class TaskRun:
             if took:
                 done.add(effect.step)
         return True
+
+    def _inherited(self, bundle: Bundle, spec: StepSpec) -> Probed:
+        """What became of a step that an earlier revision began here and nobody saw end. `from_step` leads back to
+        it, and that is no leave to repeat it blindly (promise I2): it is asked as that revision asks. A ledger
+        answers for itself when the step enters. UNKNOWN: the claim is ended, the doubt is this task's now.
+        """
+        begun = next((e for e in reversed(self.claim.earlier) if e.step == spec.id), None)
+        own = any(effect.step == spec.id for effect in self.claim.effects)
+        if begun is None or own or begun.state not in {EffectState.INTENT, EffectState.UNKNOWN}:
+            return Probed.DID_NOT
+        pinned, then = self._earlier(begun)
+        if self.parts.executor(then.executor).fencing is Fencing.LEDGER:
+            return Probed.DID_NOT
+        found = self._asked(pinned, then)
+        if found is Probed.DID_NOT or (found is Probed.TOOK_EFFECT and then.digest != spec.digest):
+            return (
+                Probed.DID_NOT
+            )  # known, and other bytes under the same name: `from_step` says that they run
+        order = self.order(bundle, spec)
+        store = self.parts.store
+        store.intent(self.claim, spec.id, spec.digest, order.key, deadline_us=spec.timeout_us + KILL_GRACE_US)
+        state = EffectState.DONE if found is Probed.TOOK_EFFECT else EffectState.UNKNOWN
+        store.result(self.claim, spec.id, state, {"outcome": str(found), "resolved": True})
+        if found is Probed.UNKNOWN:
+            reason = f"{spec.id}: nobody knows whether it took effect under an earlier revision"
+            self._end(TaskState.UNKNOWN, reason)
+        return found
+
+    def _earlier(self, effect: Effect) -> tuple[Bundle, StepSpec]:
+        """The bundle and step of an earlier revision that an effect belongs to."""
+        for revision in self.rollout.revisions:
+            bundle = self.copies.bundle(revision.digest)
+            for spec in bundle.steps:
+                if (spec.id, spec.digest) == (effect.step, effect.digest):
+                    return bundle, spec
+        raise BugError(f"no revision has step {effect.step} with digest {effect.digest}")
+
+    def _asked(self, bundle: Bundle, spec: StepSpec) -> Probed:
+        """Ask ledger or probe, from verified bytes and within the step's time-out."""
+        changed = self.copies.changed(bundle, spec.files)
+        if changed:  # the question is asked all the same, from a clean copy
+            self._spoilt(bundle, changed)
+        self.guard.begin_step(spec.timeout_us, stop_on_close=False)
+        found = self.parts.executor(spec.executor).probe(self.order(bundle, spec), self.guard)
+        if found is Probed.UNKNOWN and spec.idempotent:
+            self.guard.log(f"{spec.id}: outcome unknown; it is declared idempotent and runs again")
+            return Probed.DID_NOT
+        return found
 
     def _spec(self, bundle: Bundle, effect: Effect) -> StepSpec | None:
         """The step an effect belongs to. A half-run `close_window` is simply run again by the next closing."""

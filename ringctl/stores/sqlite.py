@@ -119,14 +119,16 @@ class _Scope:
                 if self._begin == "begin_write":
                     self._turn = database.turn()
                 database.begin(self._raw, self._begin)
-            elif self._begin == "begin_write":
-                raise BugError("a writing transaction inside another one")
-        except BaseException as error:
+            else:
+                self._join()
+            return SQLiteTransaction(self._raw, database.statements, database.clock)
+        except BaseException as error:  # Ctrl-C too: nobody else would end what was begun
+            if self._own:
+                _end(self._raw)
             self._give_turn()
             if isinstance(error, sqlite3.Error):
                 raise unavailable(error, database.path) from error
             raise
-        return SQLiteTransaction(self._raw, database.statements, database.clock)
 
     def __exit__(
         self,
@@ -146,6 +148,10 @@ class _Scope:
                 self._give_turn()
         if isinstance(error, sqlite3.Error):
             raise unavailable(error, database.path) from error
+
+    def _join(self) -> None:
+        if self._begin == "begin_write":
+            raise BugError("a writing transaction inside another one")
 
     def _give_turn(self) -> None:
         if self._turn is not None:
@@ -223,10 +229,11 @@ class SQLiteDatabase:
         return connection.raw
 
     def turn(self) -> threading.Lock | None:
-        """This process's turn to write. SQLite's own lock is polled with growing pauses, which costs the threads of
-        one process most of their time; None: patience is over, SQLite itself says what it waits for."""
+        """A thread's turn to write. SQLite's own lock is polled with growing pauses, which costs the threads of
+        one process most of their time. It guards nothing: after a short wait (None) SQLite's lock is asked.
+        """
         turns = self._turns
-        return turns if turns.acquire(timeout=self._patience_ms / 1000) else None
+        return turns if turns.acquire(timeout=_WAIT_MS / 1000) else None
 
     def begin(self, raw: sqlite3.Connection, begin: str) -> None:
         """Begin, waiting for the lock in short turns until patience ends."""

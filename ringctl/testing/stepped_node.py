@@ -31,6 +31,8 @@ class _Queue(ThreadPoolExecutor):
         if not self.waiting:
             return False
         future, call = self.waiting.popleft()
+        if not future.set_running_or_notify_cancel():
+            return True
         try:
             future.set_result(call())
         except ExternalError as error:
@@ -57,13 +59,14 @@ class SteppedNode(Node):
         return self.queue.next()
 
     def work(self, rollout: Rollout) -> int:
-        """Claim, and run all that is claimed; how many tasks were run."""
+        """Run what is claimed, claim again, until nothing more may be; how many tasks were run."""
         self.beat()
-        self.claim(rollout)
         count = 0
-        while self.work_one():
-            count += 1
-        return count
+        while True:
+            while self.work_one():
+                count += 1
+            if not self.claim(rollout):
+                return count
 
     def drain(self) -> None:
         """Run what is claimed, end the session."""

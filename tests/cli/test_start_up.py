@@ -63,9 +63,32 @@ def test_status_imports_nothing_it_does_not_need(tmp_path: Path) -> None:
     write_fleet(tmp_path)
     begun = run("start", "--policy", "policy.yaml", "--bundle", "b1", "-o", "json", directory=tmp_path)
     assert begun.returncode == 0, begun.stderr
+    done = run("status", "-o", "json", directory=tmp_path)
+    assert (done.returncode, done.stderr.split()) == (0, [])
     done = run("status", "last", "-o", "json", directory=tmp_path)
     assert done.returncode == 0
+    others = {name for name in done.stderr.split() if "cython" not in name}
+    assert others <= {"yaml", "_yaml"}
+    done = run("status", "last", directory=tmp_path)
+    assert done.returncode == 0
     assert not {"rich", "httpx", "prometheus_client", "psycopg", "jinja2"} & set(done.stderr.split())
+
+
+@pytest.mark.parametrize("words", [[], ["last"], ["build"]], ids=" ".join)
+def test_status_for_machines_says_the_same_by_the_short_and_the_usual_way(
+    words: list[str], tmp_path: Path
+) -> None:
+    write_fleet(tmp_path)
+    run("start", "--policy", "policy.yaml", "--bundle", "b1", "-o", "json", directory=tmp_path)
+    usual = REPORT.replace(
+        "code = main()", "import ringctl.cli.quick as q; q.answers = lambda *_: False; code = main()"
+    )
+    done, same = (
+        run("status", *words, "-o", "json", directory=tmp_path, code=code) for code in (REPORT, usual)
+    )
+    assert (done.returncode, done.stdout) == (same.returncode, same.stdout)
+    assert "typer" in same.stderr.split()
+    assert "typer" not in done.stderr.split()
 
 
 def test_complete_lists_rollouts_of_the_store(tmp_path: Path) -> None:

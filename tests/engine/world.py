@@ -99,7 +99,12 @@ class World:
         return names
 
     def bundle(
-        self, name: str, *steps: str, more: str = "", version: str = "1", texts: Mapping[str, str] | None = None
+        self,
+        name: str,
+        *steps: str,
+        more: str = "",
+        version: str = "1",
+        texts: Mapping[str, str] | None = None,
     ) -> Path:
         """Write a bundle of `sql` steps (default a, b) with one file each; `more` is further YAML."""
         directory = self.directory / name

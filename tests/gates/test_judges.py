@@ -397,8 +397,8 @@ def test_ten_thousand_accounts_are_judged_in_time(name: str) -> None:
 
 
 def test_in_an_expansion_wave_a_quorum_with_a_usable_before_is_enough_and_the_rest_is_said() -> None:
-    names = dict.fromkeys("abcd", FULL)
-    looks = [*before(**names), *after(5, expected=5, e=FULL, **names)]
+    four = before(a=FULL, b=FULL, c=FULL, d=FULL)
+    looks = [*four, *after(5, expected=5, a=FULL, b=FULL, c=FULL, d=FULL, e=FULL)]
     wide = [replace(one, strict=False) for one in looks]
     judgement = last(BecomesEmpty(), EMPTY, wide)
     assert judgement.verdict is PASS

@@ -40,9 +40,7 @@ class Unguarded(Contending):
         )
         self._bug.__enter__()
 
-    def claim(
-        self, session: Session, rollout: Rollout, wave: Wave, *, limit: int
-    ) -> tuple[Claim, ...]:
+    def claim(self, session: Session, rollout: Rollout, wave: Wave, *, limit: int) -> tuple[Claim, ...]:
         return self._claiming.claim(session, rollout, wave, limit=limit)
 
 

@@ -2,6 +2,7 @@
 
 import random
 import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -49,7 +50,7 @@ def test_a_node_killed_ten_times_leaves_a_rollout_that_finishes(ringctl: Command
     with ringctl.looking() as parts:
         for _ in range(KILLS):
             node = ringctl.node("run", "--workers", "6")
-            eventually(lambda node=node: alive(parts, node), what="the node serves")
+            eventually(partial(alive, parts, node), what="the node serves")
             if dice.random() < 0.7:  # in the work; else wherever it is
                 eventually(lambda: claimed(parts, rollout), 30, "a claim")
             time.sleep(dice.uniform(0.0, 0.8))

@@ -25,5 +25,11 @@ def test_the_promises_hold_whatever_happens() -> None:
     assert calls >= RULES, f"only {calls} rule calls: a smaller machine proves less"
     assert CALLS["crashes"] > 0
     # the machine must come far enough to mean anything
-    for reached in ("requalification passed", "canary passed", "canary failed", "canary withdrawn", "requalifying"):
+    for reached in (
+        "requalification passed",
+        "canary passed",
+        "canary failed",
+        "canary withdrawn",
+        "requalifying",
+    ):
         assert f"seen {reached}" in seen, f"never reached: {reached}"

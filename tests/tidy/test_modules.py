@@ -47,7 +47,7 @@ def test_every_module_is_used() -> None:
         if path.name == "__main__.py":
             used |= {f"ringctl.cli.{name}" for name in used}
         reached |= used - {module_name(path)}
-    for path in python_files("tests", "benchmarks"):  # the public test kit is for tests
+    for path in python_files("tests", "bench"):  # the public test kit is for tests
         reached |= {name for name in imported(parsed(path)) if name.startswith("ringctl.testing")}
     dead = [
         named(path)

@@ -1,0 +1,58 @@
+"""`./do bench [NAMES] [--runs N] [--quick] [--no-write]`: prints tables, writes docs/reference/benchmarks.md."""
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from bench import judging, planning, rolling, starting
+from bench.processes import ROOT
+from bench.tables import Table, document, machine, plain
+
+PAGE = ROOT / "docs" / "reference" / "benchmarks.md"
+
+
+def main() -> int:
+    """Run what was named, or all."""
+    parser = argparse.ArgumentParser(prog="./do bench", description="The benchmarks.")
+    parser.add_argument(
+        "names", nargs="*", help="plan, start-up, rollout, facts, gates, create; default: all"
+    )
+    parser.add_argument("--runs", type=int, default=5, help="paired runs of each (default 5)")
+    parser.add_argument("--quick", action="store_true", help="smaller fleets; the page is not written")
+    parser.add_argument("--dir", default="", help="where the files lie: this decides which disk is measured")
+    asked = parser.parse_args()
+    small = 10 if asked.quick else 1
+    runs = asked.runs
+    every: dict[str, Callable[[Path], Table]] = {
+        "start-up": lambda folder: starting.start_up(folder, max(3, runs) if asked.quick else max(15, runs)),
+        "plan": lambda folder: planning.plan(folder, runs, million=not asked.quick),
+        "create": lambda folder: planning.create(folder, runs, 100_000 // small),
+        "rollout": lambda folder: rolling.rollout(folder, runs, 20_000 // small),
+        "facts": lambda folder: rolling.facts(folder, runs, (1_000, 10_000, 100_000 // small)),
+        "gates": lambda folder: judging.gates(folder, runs, 10_000 // small),
+    }
+    unknown = [name for name in asked.names if name not in every]
+    if unknown:
+        parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(every)}")
+    folder = Path(tempfile.mkdtemp(prefix="ringctl-bench-", dir=asked.dir or None))
+    tables = []
+    print(machine(), flush=True)
+    try:
+        for name in asked.names or every:
+            table = every[name](folder)
+            print("\n" + plain(table), flush=True)
+            tables.append(table)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    if not asked.quick and not asked.names:
+        PAGE.parent.mkdir(parents=True, exist_ok=True)
+        PAGE.write_text(document(tables), encoding="utf-8")
+        print(f"written: {PAGE.relative_to(ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
