@@ -106,6 +106,11 @@ def executor(name: str) -> Executor:
     return made
 
 
+def executor_names() -> tuple[str, ...]:
+    """Names of all registered executors. Reads entry points: only where a bundle is checked."""
+    return tuple(registry.known("ringctl.executors"))
+
+
 class Judges(Mapping[str, "Judge"]):
     """All registered judges by name; looked for when the first one is asked for."""
 
@@ -191,6 +196,7 @@ def open_parts(
             host=os.uname().nodename,
             actor=actor or default_actor(env),
             environ=env,
+            executors=executor_names,
         )
     finally:
         store.close()

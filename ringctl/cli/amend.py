@@ -13,8 +13,8 @@ from ringctl.cli.style import show
 from ringctl.core.changes import compare
 from ringctl.core.model import Rollout
 from ringctl.engine import commands, listing, queries
+from ringctl.engine.checking import load_checked
 from ringctl.engine.parts import Parts
-from ringctl.settings import load_bundle
 
 
 def amend(  # noqa: PLR0913, PLR0917 - one parameter an option
@@ -56,7 +56,7 @@ def amend(  # noqa: PLR0913, PLR0917 - one parameter an option
 
 
 def _compared(parts: Parts, rollout: Rollout, directory: Path) -> dict[str, Any]:
-    loaded = load_bundle(directory)
+    loaded = load_checked(parts, directory, rollout.policy.inventory)
     earlier = parts.store.bundle_files(rollout.bundle.digest)
     found = compare(rollout.bundle, loaded.bundle, earlier, loaded.contents)
     return {

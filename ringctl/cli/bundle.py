@@ -29,14 +29,16 @@ def lint(
 
 
 def _linted(path: str) -> linting.Linted:
-    from ringctl.cli.fleet import step_checks
+    from ringctl import bootstrap, registry
+    from ringctl.engine.checking import placed, step_findings
     from ringctl.settings import load_bundle
 
     found: Sequence[Finding] = ()
     digest = ""
     try:
-        loaded = load_bundle(Path(path), step_checks())
-        digest, found = loaded.bundle.digest, loaded.warnings
+        loaded = load_bundle(Path(path), dict.fromkeys(registry.known("ringctl.executors")))
+        checked = [placed(one, Path(path)) for one in step_findings(bootstrap.executor, loaded)]
+        digest, found = loaded.bundle.digest, (*checked, *loaded.warnings)
     except InvalidInput as error:
         found = error.findings
     return linting.Linted(path=path, findings=tuple(found), digest=digest)

@@ -1,12 +1,11 @@
 """What the commands that need no store ask of plug-ins: a policy's accounts, the checks of a bundle's steps."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ringctl import bootstrap, registry
-from ringctl.core.bundle import StepSpec
-from ringctl.core.errors import Finding, InvalidInput
+from ringctl import bootstrap
+from ringctl.core.errors import InvalidInput
 from ringctl.core.fleet import Account, Fleet
 from ringctl.core.planning import assign
 from ringctl.core.policy import Policy
@@ -15,11 +14,6 @@ from ringctl.core.policy import Policy
 def read_fleet(policy: Policy, policy_path: Path) -> Fleet:
     """Every account of the policy's inventory; relative paths are the policy file's."""
     return bootstrap.read_fleet(policy.inventory, policy_path.resolve().parent)
-
-
-def step_checks() -> Mapping[str, Callable[[StepSpec], tuple[Finding, ...]] | None]:
-    """Every installed executor's check of a step."""
-    return {name: bootstrap.executor(name).check for name in registry.known("ringctl.executors")}
 
 
 def assigned(

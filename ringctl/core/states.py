@@ -166,6 +166,7 @@ TASK_EDGES: Final[Edges[TaskState]] = MappingProxyType(
         },
         TaskState.PENDING: {
             TaskState.RUNNING: "a node claimed it",
+            TaskState.UNKNOWN: "it stands half way, and its wave was withdrawn or the rollout ended",
             TaskState.CANCELLED: "its wave was withdrawn or the rollout ended",
             TaskState.SKIPPED: "a person skipped the account",
         },

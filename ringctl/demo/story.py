@@ -4,7 +4,7 @@ Everything is real but the users: the accounts' databases, the service and its m
 rollout's store and journal. The story is the one of 29 September 2017, in seconds instead of hours.
 """
 
-import shutil
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterable
@@ -262,7 +262,7 @@ class _Story:
 
 
 def _farewell(outcome: Outcome, state: str, say: Callable[[str], None]) -> None:
-    program = "python -m ringctl" if shutil.which("ringctl") is None else "ringctl"
+    program = _program()
     say(f"\nEverything stays in {outcome.directory}. Look around:")
     say(f"  export RINGCTL_STATE={state}")
     for command in (
@@ -273,3 +273,12 @@ def _farewell(outcome: Outcome, state: str, say: Callable[[str], None]) -> None:
         "audit verify last",
     ):
         say(f"  {program} {command}")
+
+
+def _program() -> str:
+    """How the reader can call this very program: by the path it was started with, seen from here."""
+    started = Path(sys.argv[0]).absolute()
+    if started.name != "ringctl" or not started.is_file():
+        return f"{sys.executable} -m ringctl"
+    here = Path.cwd()
+    return str(started.relative_to(here)) if started.is_relative_to(here) else str(started)

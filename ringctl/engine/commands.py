@@ -13,10 +13,11 @@ from ringctl.core.model import Revision, Rollout
 from ringctl.core.planning import Plan, PlanRequest, make_plan
 from ringctl.core.policy import Policy
 from ringctl.core.states import OPEN_ROLLOUT_STATES, RolloutState, Settle, TaskState, WaveState
+from ringctl.engine.checking import load_checked
 from ringctl.engine.parts import Parts
 from ringctl.engine.reconcile import everything, plan_wave
 from ringctl.ports.store import NewRollout
-from ringctl.settings import LoadedBundle, load_bundle, load_policy, manifest_text
+from ringctl.settings import LoadedBundle, load_policy, manifest_text
 
 TRIES = 20
 """Most times a person's act is decided anew because the rollout moved meanwhile."""
@@ -70,7 +71,7 @@ class AmendRequest:
 def plan(parts: Parts, request: Request) -> Planned:
     """Read policy, bundle and inventory; make the plan. Changes nothing. Raises InvalidInput."""
     policy = load_policy(request.policy)
-    loaded = load_bundle(request.bundle)
+    loaded = load_checked(parts, request.bundle, policy.inventory)
     fleet = parts.read_fleet(policy.inventory, request.policy.resolve().parent)
     bundle = loaded.bundle
     asked = PlanRequest(
@@ -235,7 +236,8 @@ def amend(parts: Parts, request: AmendRequest) -> Rollout:
     """A changed bundle in mid rollout: a new revision that has to requalify (DESIGN 5)."""
     if not request.author or not request.reason:
         raise UsageError("amend needs --author and --reason: a change is somebody's, for a reason")
-    loaded = load_bundle(request.bundle)
+    inventory = parts.store.load(request.rollout).policy.inventory
+    loaded = load_checked(parts, request.bundle, inventory)
     bundle = loaded.bundle
     parts.store.put_bundle(bundle.digest, manifest_text(bundle), loaded.contents)
 

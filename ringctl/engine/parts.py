@@ -23,8 +23,9 @@ if TYPE_CHECKING:  # only named here: a command that reads a list imports none o
 class Parts:
     """The composed parts of one process.
 
-    `executor` and `source` answer by name and raise for an unknown one; `judges` are all registered ones;
-    `new_id` gives random text that is never issued twice; `work_dir` holds verified bundle copies.
+    `executors` answers with the names that `executor` knows (none: the built-in ones); `executor` and `source`
+    raise for an unknown one; `judges` are all registered ones; `new_id` gives random text that is never
+    issued twice; `work_dir` holds verified bundle copies.
     """
 
     store: Store
@@ -39,6 +40,7 @@ class Parts:
     host: str
     actor: str
     environ: Mapping[str, str]
+    executors: Callable[[], tuple[str, ...]] = tuple
 
     def close(self) -> None:
         """Give back what is held open."""

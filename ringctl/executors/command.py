@@ -49,7 +49,7 @@ class CommandExecutor:
         self._output_bytes = output_bytes
         self._output_dir = output_dir
 
-    def check(self, spec: StepSpec) -> tuple[Finding, ...]:
+    def check(self, spec: StepSpec, files: Mapping[str, str] | None = None) -> tuple[Finding, ...]:
         """Options of the step and of its probe."""
         return (
             *unknown(spec, ("argv", "env"), spec.options),

@@ -39,7 +39,7 @@ class HttpExecutor:
     kind = "http"
     fencing = Fencing.KEY
 
-    def check(self, spec: StepSpec) -> tuple[Finding, ...]:
+    def check(self, spec: StepSpec, files: Mapping[str, str] | None = None) -> tuple[Finding, ...]:
         """Options of the step and of its probe."""
         found = [*unknown(spec, OPTIONS, spec.options), *_request_findings(spec, spec.options)]
         if spec.options.get("method", "POST") not in METHODS:

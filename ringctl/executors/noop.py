@@ -1,5 +1,7 @@
 """`noop`: a step that does nothing, for benchmarks and rehearsed plans."""
 
+from collections.abc import Mapping
+
 from ringctl.core.bundle import StepSpec
 from ringctl.core.errors import Finding
 from ringctl.executors.options import unknown
@@ -12,7 +14,7 @@ class NoopExecutor:
     kind = "noop"
     fencing = Fencing.NONE
 
-    def check(self, spec: StepSpec) -> tuple[Finding, ...]:
+    def check(self, spec: StepSpec, files: Mapping[str, str] | None = None) -> tuple[Finding, ...]:
         """It has no options."""
         return tuple(unknown(spec, (), spec.options))
 

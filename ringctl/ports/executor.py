@@ -106,8 +106,9 @@ class Executor(Protocol):
     kind: str
     fencing: Fencing
 
-    def check(self, spec: StepSpec) -> tuple[Finding, ...]:
-        """What is wrong with a step's options, before anything runs (pure)."""
+    def check(self, spec: StepSpec, files: Mapping[str, str] | None = None) -> tuple[Finding, ...]:
+        """What is wrong with a step's options, before anything runs (pure). `files`: texts by bundle path,
+        where they are at hand."""
         ...
 
     def run(self, order: Order, control: Control) -> Ran:

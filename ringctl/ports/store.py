@@ -191,6 +191,10 @@ class Store(Protocol):
         """(schema version found, schema version known). Raises StoreUnavailable when they do not fit."""
         ...
 
+    def verify(self) -> tuple[str, ...]:
+        """Count everything anew and follow every journal's chain: what does not agree, in words; () is well."""
+        ...
+
     def now_us(self) -> Instant:
         """The store's clock."""
         ...

@@ -286,7 +286,7 @@ class PolicyFields(Shape):
         "sign_offs_proof": "",
         "windows": "",
         "freezes": "",
-        "overlap": "a second rollout of the same accounts waits for the first",
+        "overlap": "a second rollout of the same accounts is refused while the first is open",
         "notify": "",
         "offline": "",
         "evidence": "",

@@ -99,9 +99,9 @@ class Carrying:
 
 
 def cancel_idle(tx: Transaction, moves: Moves, wave: int, now_us: Instant, reason: str) -> None:
-    """Cancel the wave's tasks that never began."""
-    for state, count in tx.rows("idle_of_wave", wave=wave):
-        moves.task(wave, state, TaskState.CANCELLED, count)
+    """Cancel the wave's tasks that never began; those given back half way become unknown."""
+    for state, half, count in tx.rows("idle_of_wave", wave=wave):
+        moves.task(wave, state, TaskState.UNKNOWN if half else TaskState.CANCELLED, count)
     tx.run("cancel_idle_of_wave", wave=wave, now=now_us, reason=reason)
 
 

@@ -3,8 +3,6 @@
 from dataclasses import replace
 
 import pytest
-from tests.core import worlds as w
-from tests.core.worlds import NOW, SECOND, Verdict, WaveKind, WaveState
 
 from ringctl.core.decide import RESERVE, bake_of, baseline_of, checks_of, decide
 from ringctl.core.decisions import LiftHold, OpenWave, PlaceHold
@@ -13,6 +11,8 @@ from ringctl.core.holds import paused
 from ringctl.core.model import Hold, Revision
 from ringctl.core.policy import Amount
 from ringctl.core.states import RolloutState, Settle
+from tests.core import worlds as w
+from tests.core.worlds import NOW, SECOND, Verdict, WaveKind, WaveState
 
 BAKED = {"bake_us": 60 * SECOND, "activity": 1000}
 

@@ -3,8 +3,6 @@
 from dataclasses import replace
 
 import pytest
-from tests.core import worlds as w
-from tests.core.worlds import NOW, SECOND, Verdict, WaveKind, WaveState
 
 from ringctl.core import invariants
 from ringctl.core.audit import entry_hash
@@ -15,6 +13,8 @@ from ringctl.core.model import Revision
 from ringctl.core.policy import Bake
 from ringctl.core.states import TaskState
 from ringctl.ports.store import Entry
+from tests.core import worlds as w
+from tests.core.worlds import NOW, SECOND, Verdict, WaveKind, WaveState
 
 
 def task(account="a1", **changes) -> SeenTask:

@@ -38,7 +38,7 @@ def check_finished(ringctl: CommandLine, fleet: Fleet, rollout: str, revision: s
     assert (status["state"], status["revision"]["name"]) == ("succeeded", revision)
     assert ringctl.good("audit", "verify").code == 0
     with ringctl.looking() as parts:
-        assert parts.store.verify() == ()  # type: ignore[attr-defined]
+        assert parts.store.verify() == ()
     subset = drawn(ringctl, rollout, revision)
     assert subset
     assert all(wave["accounts"] <= 5 for wave in subset)  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""A metrics endpoint that goes away during a bake (promise I5): held with its code, never a pass; back: it goes on."""
+"""A metrics endpoint that goes away during a bake (promise I5): held, never a pass; back: it goes on."""
 
 import contextlib
 import time

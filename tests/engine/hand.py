@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass, field
 
-from tests.engine.world import World
-
 from ringctl.core.model import Rollout, Session
 from ringctl.core.states import Settle, WaveState
 from ringctl.engine.copies import Copies
 from ringctl.engine.guard import Guard, Lease
 from ringctl.engine.running import TaskRun
 from ringctl.ports.store import Claim, TaskRow
+from tests.engine.world import World
 
 
 @dataclass(slots=True)

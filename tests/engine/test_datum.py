@@ -1,8 +1,7 @@
 """The way of one datum (DESIGN 3): start, reconcile, claim, run, look, pass, finish."""
 
-from tests.engine.world import World
-
 from ringctl.core.states import RolloutState, TaskState, Verdict, WaveState
+from tests.engine.world import World
 
 
 def ended(rollout):
@@ -18,7 +17,7 @@ def test_a_rollout_with_nothing_wrong_finishes(world: World):
     assert world.executor.doubles == []
     assert len(world.executor.effects) == 14 * 2
     assert [wave.state for wave in rollout.waves] == [WaveState.PASSED] * 6
-    assert world.parts.store.verify() == ()
+    assert world.verify() == ()
     node.drain()
 
 

@@ -4,8 +4,6 @@ import threading
 from dataclasses import replace
 
 import pytest
-from tests.engine.hand import opened
-from tests.engine.world import World
 
 from ringctl.core.errors import StoreUnavailable, VersionConflict
 from ringctl.core.model import Hold
@@ -13,6 +11,8 @@ from ringctl.core.states import OPEN_ROLLOUT_STATES, RolloutState, WaveState
 from ringctl.engine import commands
 from ringctl.engine.loop import Driver, Goal, reached, ring_passed, state_exit
 from ringctl.engine.node import Node
+from tests.engine.hand import opened
+from tests.engine.world import World
 
 
 def held(world: World, *codes: str, ends_itself: bool = False):
@@ -142,7 +142,7 @@ def test_a_loop_drives_a_rollout_to_its_end(plain: World):
     rollout = plain.start()
     node = Node(parts=plain.parts, name="n", parallel=2, lease_us=10**15)
     driver = Driver(parts=plain.parts, node=node)
-    passes = []
+    passes: list[int] = []
     driver.run(
         lambda: plain.load(rollout).ended_us is not None or len(passes) > 50_000,
         on_pass=lambda: passes.append(1),
@@ -150,7 +150,7 @@ def test_a_loop_drives_a_rollout_to_its_end(plain: World):
     assert plain.load(rollout).state is RolloutState.SUCCEEDED
     assert plain.executor.doubles == []
     assert node.session is None
-    assert plain.parts.store.verify() == ()
+    assert plain.verify() == ()
 
 
 def test_an_observer_that_dies_ends_the_loop_and_says_why(plain: World, monkeypatch: pytest.MonkeyPatch):

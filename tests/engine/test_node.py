@@ -1,19 +1,21 @@
 """A node, its guard and its lease: what it claims, hears, loses and gives back (DESIGN 7)."""
 
+import threading
 from concurrent.futures import Future
 
 import pytest
-from tests.engine.hand import opened
-from tests.engine.world import World
 
 from ringctl.core.errors import SessionLost, StoreUnavailable
 from ringctl.core.states import Settle, TaskState
-from ringctl.engine import commands, node as nodes
+from ringctl.engine import commands
+from ringctl.engine import node as nodes
 from ringctl.engine.guard import FLUSH_LINES, Guard, Lease
 from ringctl.engine.loop import GRACE_US
 from ringctl.engine.node import Node
 from ringctl.testing.scripted_executor import ProcessDied
 from ringctl.testing.stepped_node import CrashingStore, SteppedNode
+from tests.engine.hand import opened
+from tests.engine.world import World
 
 CLOSE = "close_window: {sql: close.sql}\n"
 
@@ -48,7 +50,7 @@ def test_a_task_whose_store_did_not_answer_is_not_stuck(
     node.work(rollout)
     assert plain.executor.doubles == []
     assert plain.facts(rollout).done == 2
-    assert plain.parts.store.verify() == ()
+    assert plain.verify() == ()
 
 
 def test_giving_back_is_tried_until_the_store_answers(plain: World, monkeypatch: pytest.MonkeyPatch):
@@ -92,9 +94,9 @@ def test_a_bug_in_a_task_leaves_it_to_the_next_claim(plain: World):
     assert plain.facts(rollout).done == 2
 
 
-def test_an_unexpected_error_of_a_thread_is_said(monkeypatch: pytest.MonkeyPatch):
+def test_an_unexpected_error_of_a_thread_is_said(monkeypatch):
     said = []
-    monkeypatch.setattr(nodes.threading, "excepthook", said.append)
+    monkeypatch.setattr(threading, "excepthook", said.append)
     for error in (ValueError("bug"), StoreUnavailable("busy"), None):
         future: Future[None] = Future()
         if error is None:

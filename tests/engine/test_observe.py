@@ -4,19 +4,19 @@ from dataclasses import replace
 from math import nan
 
 import pytest
-from tests.engine.hand import opened
-from tests.engine.world import POLICY, World
 
 from ringctl.core.states import Verdict, WaveState
 from ringctl.core.timing import SECOND
 from ringctl.engine.observe import Observer, control_of, watched_waves
 from ringctl.ports.store import Watched
+from tests.engine.hand import opened
+from tests.engine.world import POLICY
 
 OWN = POLICY.replace("compare: canary-vs-control", "compare: before-vs-after").replace(
     "min_samples: 20", "min_samples: 2000")  # fmt: skip
 
 
-def test_the_baseline_is_sampled_before_a_wave_opens(world: World):
+def test_the_baseline_is_sampled_before_a_wave_opens(world):
     rollout = world.start()
     rollout = world.look(rollout)
     assert rollout.hold("baseline").ends_itself
@@ -27,7 +27,7 @@ def test_the_baseline_is_sampled_before_a_wave_opens(world: World):
 
 
 @pytest.mark.parametrize("every", [1.0, 2.0])
-def test_the_baseline_waits_for_its_samples_however_seldom_it_is_looked_at(world: World, every: float):
+def test_the_baseline_waits_for_its_samples_however_seldom_it_is_looked_at(world, every):
     world.policy.write_text(OWN)
     rollout = world.start()
     canary = world.members(rollout.waves[0])
@@ -40,7 +40,7 @@ def test_the_baseline_waits_for_its_samples_however_seldom_it_is_looked_at(world
     assert sampled >= 2000, f"opened on {sampled} samples"
 
 
-def test_a_look_is_taken_when_it_is_due_and_not_before(world: World):
+def test_a_look_is_taken_when_it_is_due_and_not_before(world):
     rollout = world.start()
     assert world.observer.observe(rollout)
     world.clock.advance(0.4)
@@ -49,7 +49,7 @@ def test_a_look_is_taken_when_it_is_due_and_not_before(world: World):
     assert world.observer.observe(rollout)
 
 
-def test_a_clock_that_goes_back_blinds_nobody(world: World):
+def test_a_clock_that_goes_back_blinds_nobody(world):
     rollout = opened(world)
     world.look(rollout)
     world.clock.jump(-3600)
@@ -59,7 +59,7 @@ def test_a_clock_that_goes_back_blinds_nobody(world: World):
     assert len(world.source.asked) == asked + 1
 
 
-def test_a_backward_jump_credits_nothing(world: World):
+def test_a_backward_jump_credits_nothing(world):
     rollout = world.start()
     world.looks(rollout, 3)
     before = world.facts(rollout).baseline_us
@@ -68,7 +68,7 @@ def test_a_backward_jump_credits_nothing(world: World):
     assert world.facts(rollout).baseline_us == before
 
 
-def test_two_observers_at_one_look_count_once(world: World, monkeypatch: pytest.MonkeyPatch):
+def test_two_observers_at_one_look_count_once(world, monkeypatch):
     rollout = world.start()
     world.looks(rollout, 2)
     world.clock.advance(1)
@@ -92,7 +92,7 @@ def test_two_observers_at_one_look_count_once(world: World, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("code", ["RC8001", "RC8004"])
-def test_a_silent_source_holds_with_its_code_and_goes_on_by_itself(world: World, code: str):
+def test_a_silent_source_holds_with_its_code_and_goes_on_by_itself(world, code):
     node = world.node()
     rollout = opened(world)
     node.work(rollout)
@@ -110,7 +110,7 @@ def test_a_silent_source_holds_with_its_code_and_goes_on_by_itself(world: World,
 
 
 @pytest.mark.parametrize("how", ["partial", "stale", "off"])
-def test_an_answer_in_part_or_of_another_time_is_none(world: World, how: str):
+def test_an_answer_in_part_or_of_another_time_is_none(world, how):
     rollout = opened(world)
     world.node().work(rollout)
     now = world.clock.now_us()
@@ -122,7 +122,7 @@ def test_an_answer_in_part_or_of_another_time_is_none(world: World, how: str):
 
 
 @pytest.mark.parametrize("how", ["absent", "nan", "still"])
-def test_accounts_without_usable_numbers_never_pass(world: World, how: str):
+def test_accounts_without_usable_numbers_never_pass(world, how):
     rollout = opened(world)
     for account in world.members(rollout.waves[0]):
         if how == "absent":
@@ -138,7 +138,7 @@ def test_accounts_without_usable_numbers_never_pass(world: World, how: str):
     assert rollout.hold("idle"), "at the ceiling it holds, it never passes"
 
 
-def test_a_fail_stays_a_fail_when_the_accounts_recover(world: World):
+def test_a_fail_stays_a_fail_when_the_accounts_recover(world):
     rollout = opened(world)
     world.source.harm(world.members(rollout.waves[0]))
     world.node().work(rollout)
@@ -155,7 +155,7 @@ def test_a_fail_stays_a_fail_when_the_accounts_recover(world: World):
     assert world.reconcile(rollout).rollout.hold("gate-failed")
 
 
-def test_control_is_left_out_where_too_little_of_the_fleet_is_left(world: World):
+def test_control_is_left_out_where_too_little_of_the_fleet_is_left(world):
     rollout = replace(world.start(), accounts=200)
     watched = Watched(number=0, last_us=None, states={}, accounts={"a0": None}, last_done_us=None)
     names = tuple(f"a{n}" for n in range(30))
@@ -165,19 +165,19 @@ def test_control_is_left_out_where_too_little_of_the_fleet_is_left(world: World)
     assert control_of(replace(rollout, accounts=10), watched, names[:5]) == ()
 
 
-def test_the_wave_at_work_and_the_next_one_are_watched(world: World):
+def test_the_wave_at_work_and_the_next_one_are_watched(world):
     rollout = opened(world)
     assert [wave.id for wave, _ in watched_waves(rollout)] == [w.id for w in rollout.waves[:2]]
     done = replace(rollout, waves=(replace(rollout.waves[0], state=WaveState.FAILED), *rollout.waves[1:]))
     assert [wave.id for wave, _ in watched_waves(done)] == [rollout.waves[1].id]
 
 
-def test_an_ended_rollout_is_not_looked_at(world: World):
+def test_an_ended_rollout_is_not_looked_at(world):
     rollout = world.start()
     assert not world.observer.observe(replace(rollout, state="aborted"))
 
 
-def test_a_source_that_was_never_read_is_no_answer(world: World):
+def test_a_source_that_was_never_read_is_no_answer(world):
     rollout = opened(world)
     wave, checks = next(iter(watched_waves(rollout)))
     world.observer._look(rollout, wave, checks, {})

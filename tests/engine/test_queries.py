@@ -2,13 +2,12 @@
 
 from dataclasses import replace
 
-from tests.engine.hand import hand, opened
-from tests.engine.world import World
-
 from ringctl.core.facts import Facts
 from ringctl.core.states import RolloutState, WaveState
 from ringctl.engine import commands, queries
 from ringctl.engine.listing import rollout_list
+from tests.engine.hand import hand, opened
+from tests.engine.world import World
 
 
 def test_status_tells_the_whole_rollout(world: World):

@@ -1,15 +1,18 @@
 """load, decide, apply: conflicts, draws, origins, and what a revision that nobody can requalify comes to."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from tests.engine.hand import hand, opened
-from tests.engine.world import World
 
+from ringctl.core.decisions import Draw, Step
 from ringctl.core.errors import InvalidInput, NotFound, VersionConflict
 from ringctl.core.states import RolloutState, TaskState, WaveKind, WaveState
-from ringctl.engine import commands, reconcile as reconciling
+from ringctl.engine import commands
+from ringctl.engine import reconcile as reconciling
 from ringctl.engine.copies import Copies, Origins
+from tests.engine.hand import hand, opened
+from tests.engine.world import World
 
 
 def ended(rollout):
@@ -24,7 +27,8 @@ def passed(rollout):
 def overtaken(world: World, monkeypatch: pytest.MonkeyPatch, times: int) -> list[int]:
     """The store refuses the first `times` steps as if somebody else had been first."""
     store = type(world.parts.store)
-    apply, refused = store.apply, []
+    apply = store.apply
+    refused: list[int] = []
 
     def call(self, step, *, expected, actor):
         if len(refused) < times:
@@ -126,7 +130,7 @@ def test_a_revision_that_nobody_is_left_for_waits_for_people(plain: World):
 def test_exhausted_revisions_hold(plain: World):
     rollout = plain.start()
     facts = replace(plain.parts.store.facts(rollout), unfinished_accounts=3)
-    step = reconciling._nothing_to_requalify(plain.parts, reconciling.Step(rollout=rollout), facts)
+    step = reconciling._nothing_to_requalify(plain.parts, Step(rollout=rollout), facts)
     assert [hold.code for hold in step.rollout.holds] == ["revisions-exhausted"]
     assert step.rollout.state is RolloutState.HELD
 
@@ -142,9 +146,7 @@ def test_rings_with_nobody_left_are_drawn_as_nothing(plain: World):
     rollout = plain.until(plain.start(), ended, node)
     rollout = replace(rollout, drawn=())
     facts = plain.parts.store.facts(rollout)
-    step = reconciling.draw(
-        plain.parts, reconciling.Step(rollout=rollout), reconciling.Draw(what="rings"), facts
-    )
+    step = reconciling.draw(plain.parts, Step(rollout=rollout), Draw(what="rings"), facts)
     assert [decision.kind for decision in step.decisions] == ["nothing-left"]
     assert step.rollout.drawn == ("inner", "outer", "*reserve*")
 
@@ -159,6 +161,7 @@ def test_an_edit_in_place_holds_and_nothing_more_runs(plain: World):
     edit(plain)
     rollout = plain.reconcile(rollout).rollout
     hold = rollout.hold("drift")
+    assert hold is not None
     assert (hold.error, rollout.state) == ("RC2001", RolloutState.HELD)
     assert "b.sql" in hold.reason
     assert "ringctl amend" in hold.next
@@ -191,7 +194,7 @@ def test_an_amendment_with_the_edited_bytes_goes_on(plain: World):
 
 
 @pytest.mark.parametrize("how", ["gone", "elsewhere", "unwatched"])
-def test_an_origin_that_cannot_be_seen_does_not_hold(plain: World, how: str):
+def test_an_origin_that_cannot_be_seen_does_not_hold(plain, how):
     rollout = plain.start()
     edit(plain)
     changes = {
@@ -204,10 +207,15 @@ def test_an_origin_that_cannot_be_seen_does_not_hold(plain: World, how: str):
 
 def test_an_origin_is_hashed_again_only_when_something_moved(plain: World, monkeypatch: pytest.MonkeyPatch):
     from ringctl.engine import copies
+    from ringctl.settings import LoadedBundle, load_bundle
 
-    loads = []
-    load = copies.load_bundle
-    monkeypatch.setattr(copies, "load_bundle", lambda path: loads.append(path) or load(path))
+    loads: list[Path] = []
+
+    def load(path: Path) -> LoadedBundle:
+        loads.append(path)
+        return load_bundle(path)
+
+    monkeypatch.setattr(copies, "load_bundle", load)
     origins, rollout = Origins(host="here"), plain.start()
     assert origins.changed(rollout) == ()
     assert origins.changed(rollout) == ()
@@ -223,8 +231,9 @@ def test_an_origin_is_hashed_again_only_when_something_moved(plain: World, monke
 def test_an_origin_that_no_longer_loads_differs(plain: World, text: str, said: str):
     rollout = plain.start()
     (plain.directory / "b1" / "bundle.yaml").write_text(text)
-    (found,) = Origins(host="here").changed(rollout)
-    assert found.startswith(said)
+    found = Origins(host="here").changed(rollout)
+    assert found is not None
+    assert found[0].startswith(said)
 
 
 def test_a_change_of_the_manifest_alone_is_named(plain: World):

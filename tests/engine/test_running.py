@@ -3,8 +3,6 @@
 from dataclasses import replace
 
 import pytest
-from tests.engine.hand import again, hand, opened
-from tests.engine.world import World
 
 from ringctl.core.errors import BugError, ClaimLost
 from ringctl.core.states import EffectState, Settle, TaskState
@@ -12,6 +10,8 @@ from ringctl.engine.loop import GRACE_US
 from ringctl.engine.running import UNREACHABLE_ATTEMPTS
 from ringctl.ports.executor import Probed
 from ringctl.testing.scripted_executor import ProcessDied
+from tests.engine.hand import again, hand, opened
+from tests.engine.world import World
 
 CLOSE = "close_window: {sql: close.sql}\n"
 GREEN = "live: {old_until: a, new_from: b}\n"
@@ -244,10 +244,7 @@ def test_what_nobody_knows_waits_for_a_person(plain: World):
     assert second.run().state is TaskState.UNKNOWN
     assert second.steps == []
     assert second.row.reason == "a: nobody knows whether it took effect"
-    assert (
-        plain.parts.store.claim_unknown(second.world.node("x").session, plain.load(second.rollout), limit=9)
-        == ()
-    )
+    assert plain.parts.store.claim_unknown(session_of(plain), plain.load(second.rollout), limit=9) == ()
 
 
 def test_an_idempotent_step_is_run_again_and_says_so(plain: World):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ringctl.core.facts import WaveFacts
 from ringctl.core.model import Rollout, Wave
@@ -117,11 +118,11 @@ class World:
         return directory
 
     # -- acts --------------------------------------------------------------------------------------
-    def request(self, bundle: str = "b1", **changes: object) -> Request:
-        fields = {"policy": self.policy, "bundle": self.directory / bundle, **changes}
-        return Request(**fields)  # type: ignore[arg-type]
+    def request(self, bundle: str = "b1", **changes: Any) -> Request:
+        fields: dict[str, Any] = {"policy": self.policy, "bundle": self.directory / bundle, **changes}
+        return Request(**fields)
 
-    def start(self, bundle: str = "b1", **changes: object) -> Rollout:
+    def start(self, bundle: str = "b1", **changes: Any) -> Rollout:
         return commands.start(self.parts, self.request(bundle, **changes)).rollout
 
     def amend(self, rollout: Rollout | str, bundle: str, reason: str = "fix") -> Rollout:
@@ -129,8 +130,8 @@ class World:
         asked = AmendRequest(rollout=ident, bundle=self.directory / bundle, author="ben", reason=reason)
         return commands.amend(self.parts, asked)
 
-    def node(self, name: str = "n1", **changes: object) -> SteppedNode:
-        return stepped_node(self.parts, name, **changes)  # type: ignore[arg-type]
+    def node(self, name: str = "n1", **changes: Any) -> SteppedNode:
+        return stepped_node(self.parts, name, **changes)
 
     # -- time --------------------------------------------------------------------------------------
     def reconcile(self, rollout: Rollout) -> Reconciled:
@@ -184,6 +185,11 @@ class World:
             if any(one.id == wave.id for one in rollout.waves):
                 return rollout
         raise AssertionError(f"wave {wave.id} is nobody's")
+
+    def verify(self) -> tuple[str, ...]:
+        store: Any = self.parts.store
+        found: tuple[str, ...] = store.verify()
+        return found
 
     def kinds(self, rollout: Rollout) -> list[str]:
         return [entry.kind for entry in self.parts.store.journal(rollout.id)]

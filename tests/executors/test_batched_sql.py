@@ -116,6 +116,12 @@ def test_stop_keeps_the_cursor_and_going_on_is_exact(build_table: Maker, bundle:
     assert outcomes == [("stopped",), ("done",)]
     database = open_database(target)
     assert ledger.double_runs(database) == ()
+    # a node that was frozen meanwhile writes its record late: what it says is still that it stopped
+    late = "UPDATE ringctl_runs SET ended = (SELECT max(ended) FROM ringctl_runs) WHERE outcome = 'stopped'"
+    database.begin(ledger.PREPARE_LIMITS)
+    database.run(late, {})
+    database.commit()
+    assert ledger.double_runs(database) == ()
     database.close()
 
 

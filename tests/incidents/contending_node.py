@@ -1,4 +1,4 @@
-"""`ringctl run` with a pause in the middle of each claim: `python -m tests.incidents.contending_node HOW --state ...`.
+"""`ringctl run` with a pause in each claim: `python -m tests.incidents.contending_node HOW --state ...`.
 
 HOW is `guarded` (nothing but the pause is added) or `unguarded`: the claim without its write lock and without
 its look at the task's state, as after the change in Octopus Server 2023.3. The seeded bug lives here alone:

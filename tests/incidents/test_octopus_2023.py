@@ -53,7 +53,7 @@ def test_with_the_claims_guard_no_task_runs_twice(ringctl: CommandLine) -> None:
     with ringctl.looking() as parts:
         shares = {one.node: 0 for one in parts.store.nodes()}
         assert len(shares) == 2, "two nodes served"
-        assert parts.store.verify() == ()  # type: ignore[attr-defined]
+        assert parts.store.verify() == ()
 
 
 @pytest.mark.multinode

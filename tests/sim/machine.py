@@ -1,4 +1,4 @@
-"""Two controllers with two nodes on one SQLite file, driven call by call: everything that may happen, in any order."""
+"""Two processes on one SQLite file, driven call by call: everything that may happen, in any order."""
 
 import shutil
 import tempfile
@@ -8,7 +8,6 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from tests.engine.world import World, make_world
 
 from ringctl.core import invariants
 from ringctl.core.errors import BugError, RingctlError
@@ -22,6 +21,7 @@ from ringctl.testing.parts import make_parts
 from ringctl.testing.scripted_executor import ProcessDied
 from ringctl.testing.stepped_node import CrashingStore, SteppedNode, stepped_node
 from ringctl.testing.watching import Watching, effects_of
+from tests.engine.world import World, make_world
 
 POLICY = """\
 apiVersion: ringctl/v1
@@ -354,7 +354,7 @@ class Fleet(RuleBasedStateMachine):
         for rollout in self.rollouts[-2:]:
             broken += self.watching.broken(rollout)
         if CALLS.total() % 5 == 0:
-            broken += self.world.parts.store.verify()  # type: ignore[attr-defined]
+            broken += self.world.verify()
         assert broken == (), "\n".join(broken)
         if self.rollouts:
             CALLS[f"seen {self.rollout.state}"] = 1

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.engine.world import World, make_world
 
 from ringctl.core import decide, invariants
 from ringctl.core.bundle import Bundle
@@ -17,6 +17,7 @@ from ringctl.engine.loop import GRACE_US
 from ringctl.stores.counting import Moves
 from ringctl.testing.scripted_executor import ProcessDied
 from ringctl.testing.watching import Watching, effects_of
+from tests.engine.world import World, make_world
 
 CLOSE = "close_window: {sql: close.sql}\n"
 
@@ -71,7 +72,7 @@ def test_a_gate_that_passes_on_no_data_is_seen(world: World, monkeypatch: pytest
     assert bool(found) is bug, found
 
 
-def stale_result(world: World) -> bool:
+def stale_result(world):
     """A stalled holder writes its result after the step was settled and the next holder died. Whether it was let."""
     store = world.parts.store
     rollout = world.until(world.start(), lambda r: r.waves[0].state is WaveState.OPEN)
@@ -83,15 +84,14 @@ def stale_result(world: World) -> bool:
     order = _run_of(world, node, rollout, claim).order(rollout.bundle, first)
     store.intent(claim, "a", first.digest, order.key, deadline_us=1_000_000)
     with pytest.raises(ProcessDied):  # it stalls here: the step took effect, nobody was told
-        world.executor.run(order, None)  # type: ignore[arg-type]
+        world.executor.run(order, None)
     world.clock.advance(30)
     store.rescue(grace_us=GRACE_US)
     second = world.node("second")
     second.claim(world.load(rollout))
     world.executor.script("crash-before", account=claim.account, step="b")
     with pytest.raises(ProcessDied):
-        while second.work_one():
-            pass
+        second.drain()
     allowed = True
     try:
         store.result(claim, "a", EffectState.FAILED, {"reason": "my lease was over"})
@@ -115,7 +115,8 @@ def _run_of(world, node, rollout, claim):
 
 @pytest.mark.parametrize("bug", [False, True])
 def test_a_result_without_the_claims_check_is_seen(world: World, *, bug: bool):
-    statements = world.parts.store.statements  # type: ignore[attr-defined]
+    store: Any = world.parts.store
+    statements = store.statements
     text = statements["end_step"]
     assert text.rstrip().endswith("and state = 'running' and claim = :claim")
     unguarded = text.replace("and state = 'running' and claim = :claim", "and (:claim = :claim)")
@@ -160,4 +161,4 @@ def test_counters_that_do_not_move_are_seen(world: World, monkeypatch: pytest.Mo
     world.node().work(rollout)
     found = [what for what in broken(world, rollout) if "I11" in what]
     assert bool(found) is bug, found
-    assert bool(world.parts.store.verify()) is bug  # type: ignore[attr-defined]
+    assert bool(world.verify()) is bug

@@ -6,6 +6,7 @@ in a file of the account's own (`note`). Nothing of this asks ringctl.
 
 import csv
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,9 +95,14 @@ class Found:
     @property
     def once(self) -> bool:
         """Whether every step took effect exactly once."""
+        return self.once_but_for(())
+
+    def once_but_for(self, refused: Iterable[str]) -> bool:
+        """The same, where the late runs of `refused` claims do not count as double ones."""
         whole = {"mark": "done", "tally": "done"}
         effects = (len(self.marks), self.tallies, self.dones)
-        return effects == (1, (1,), 1) and self.ledger == whole and not self.doubles
+        doubles = [pair for pair in self.doubles if pair[3] not in refused]
+        return effects == (1, (1,), 1) and self.ledger == whole and not doubles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,9 +150,10 @@ class Fleet:
         """Read every account."""
         return [self.found(account) for account in self.accounts]
 
-    def not_once(self) -> list[Found]:
+    def not_once(self, *, refused: Iterable[str] = ()) -> list[Found]:
         """Accounts on which not every step took effect exactly once."""
-        return [found for found in self.everything() if not found.once]
+        late = frozenset(refused)
+        return [found for found in self.everything() if not found.once_but_for(late)]
 
 
 def make_fleet(directory: Path, *, inner: int, outer: int, builds: int = 40) -> Fleet:

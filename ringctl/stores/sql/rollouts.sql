@@ -118,10 +118,15 @@ update task set state = 'cancelled', resolving = 0, ended_us = :now, reason = :r
 update task set state = 'pending' where wave = :wave and state = 'waiting'
 
 -- name: idle_of_wave
-select state, count(*) from task where wave = :wave and state in ('waiting', 'pending') group by state
+-- 1: it stands half way (a step of it took effect, or nobody knows): such a task is never called cancelled
+select state, begun_us is not null and exists (
+         select 1 from effect e where e.task = task.id and e.state <> 'failed') as half, count(*)
+  from task where wave = :wave and state in ('waiting', 'pending') group by state, half
 
 -- name: cancel_idle_of_wave
-update task set state = 'cancelled', ended_us = :now, reason = :reason
+update task set ended_us = :now, reason = :reason,
+       state = case when begun_us is not null and exists (
+         select 1 from effect e where e.task = task.id and e.state <> 'failed') then 'unknown' else 'cancelled' end
  where wave = :wave and state in ('waiting', 'pending')
 
 -- name: waves_with_idle
