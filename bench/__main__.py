@@ -1,4 +1,4 @@
-"""`./do bench [NAMES] [--runs N] [--quick] [--no-write]`: prints tables, writes docs/reference/benchmarks.md."""
+"""`./do bench [NAMES] [--runs N] [--quick]`: prints tables, writes their sections of the page."""
 
 import argparse
 import shutil
@@ -47,9 +47,10 @@ def main() -> int:
             tables.append(table)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    if not asked.quick and not asked.names:
+    if not asked.quick:
         PAGE.parent.mkdir(parents=True, exist_ok=True)
-        PAGE.write_text(document(tables), encoding="utf-8")
+        before = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
+        PAGE.write_text(document(tables, before), encoding="utf-8")
         print(f"written: {PAGE.relative_to(ROOT)}")
     return 0
 

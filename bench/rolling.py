@@ -20,6 +20,8 @@ from ringctl.engine.parts import Parts
 from ringctl.engine.reconcile import Reconciler
 
 TRANSACTIONS = 3_000
+PATIENCE_S = 300.0
+"""A rollout that takes longer is broken: its workers died."""
 
 
 def rollout(folder: Path, runs: int, accounts: int) -> Table:
@@ -89,7 +91,12 @@ def _started(parts: Parts, world: Path) -> str:
 
 def _drive(parts: Parts, rollout_id: str, node: Node | None) -> None:
     driver = Driver(parts=parts, node=node, only=rollout_id)
-    driver.run(lambda: parts.store.load(rollout_id).state not in OPEN_ROLLOUT_STATES)
+    until = time.monotonic() + PATIENCE_S
+
+    def over() -> bool:
+        return time.monotonic() > until or parts.store.load(rollout_id).state not in OPEN_ROLLOUT_STATES
+
+    driver.run(over)
     ended = parts.store.load(rollout_id)
     facts = parts.store.facts(ended)
     done = sum(facts.wave(wave.id).done for wave in ended.waves)

@@ -47,21 +47,22 @@ def plain(table: Table) -> str:
     return "\n".join([f"== {table.title}", *lines, ""])
 
 
-def document(tables: Sequence[Table]) -> str:
-    """The page `docs/reference/benchmarks.md`."""
-    day = datetime.now(UTC).date().isoformat()
+def document(tables: Sequence[Table], before: str) -> str:
+    """The page `docs/reference/benchmarks.md`: sections that were not measured now stay as they are in `before`."""
+    sections = {part.split("\n", 1)[0]: part for part in before.split("\n## ")[1:]}
+    for table in tables:
+        sections[table.title] = _section(table)
     lines = [
         "# Benchmarks",
         "",
-        f"Written by `./do bench` on {day}: {machine()}.",
-        "",
-        "Cells are medians with the lowest and the highest of the runs; ratios are to a bound",
-        "that was measured beside",
-        "them, in turns, in the same run. Absolute figures are of this small machine, shared",
-        "with others: compare ratios.",
+        "Written by `./do bench`. Cells are medians with the lowest and the highest of the runs; ratios are to a bound that",
+        "was measured beside them, in turns, in the same run. The machine is small and shared: compare ratios.",
     ]
-    for table in tables:
-        lines += ["", f"## {table.title}", "", table.text, "", f"| {' | '.join(table.head)} |"]
-        lines += ["|" + " --- |" * len(table.head)]
-        lines += [f"| {' | '.join(row)} |" for row in table.rows]
-    return "\n".join([*lines, ""])
+    return "\n".join(lines) + "\n" + "".join(f"\n## {sections[title].rstrip()}\n" for title in sections)
+
+
+def _section(table: Table) -> str:
+    day = datetime.now(UTC).date().isoformat()
+    lines = [table.title, "", table.text, "", f"{day}: {machine()}.", "", f"| {' | '.join(table.head)} |"]
+    lines += ["|" + " --- |" * len(table.head)]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in table.rows)])
