@@ -90,22 +90,19 @@ def combine(judgements: Iterable[Judgement]) -> Judgement:
     everything = tuple(judgements)
     if not everything:
         return Judgement(verdict=Verdict.INCONCLUSIVE, reason="no judge applies to this check")
-    for wanted in (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS):
-        same = [one for one in everything if one.verdict is wanted]
-        if same:
-            numbers: dict[str, object] = {}
-            for one in everything:
-                numbers.update(one.numbers)
-            worst = tuple(dict.fromkeys(name for one in same for name in one.worst))
-            return Judgement(
-                verdict=wanted,
-                reason="; ".join(one.reason for one in same),
-                numbers=numbers,
-                worst=worst,
-                needs_before=any(one.needs_before for one in everything),
-            )
-    msg = "unreachable"
-    raise AssertionError(msg)
+    given = {one.verdict for one in everything}
+    wanted = next(v for v in (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS) if v in given)
+    same = [one for one in everything if one.verdict is wanted]
+    numbers: dict[str, object] = {}
+    for one in everything:
+        numbers.update(one.numbers)
+    return Judgement(
+        verdict=wanted,
+        reason="; ".join(dict.fromkeys(one.reason for one in same)),
+        numbers=numbers,
+        worst=tuple(dict.fromkeys(name for one in same for name in one.worst)),
+        needs_before=any(one.needs_before for one in everything),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

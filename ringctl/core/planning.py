@@ -243,10 +243,9 @@ def make_plan(request: PlanRequest, fleet: Fleet, choose: Chooser) -> Plan:
         unsafe = _late(rings, reserve)
         if not (request.fix and unsafe):
             break
-        wanted = split | carriers_to_split(unsafe, everyone)
-        if wanted == split:
-            break
-        split = wanted
+        # carriers stand in waves met in company, split ones alone: every round splits off new accounts
+        split = split | carriers_to_split(unsafe, everyone)
+        kept, held = _released(kept, held, split)
     waves = [wave for ring in rings for wave in ring.waves] + list(reserve)
     fleet_digest = fleet.digest
     parts = (request.policy.digest, request.bundle_digest, fleet_digest, request.seed)
@@ -288,6 +287,20 @@ def _hold_back(
                 )
             )
     return kept, held, tuple(warnings)
+
+
+def _released(
+    kept: Mapping[str, Sequence[Member]], held: Mapping[str, Sequence[Member]], wanted: frozenset[str]
+) -> tuple[dict[str, list[Member]], dict[str, list[Member]]]:
+    """Reserve and ring with the wanted accounts taken out of the reserve: what only they carry must be met
+    by a lone wave, not by the reserve at the end."""
+    out: dict[str, list[Member]] = {}
+    back: dict[str, list[Member]] = {}
+    for ring, members in kept.items():
+        freed = [replace(one, reserve=False) for one in held[ring] if one.account in wanted]
+        out[ring] = sorted([*members, *freed], key=lambda member: member.rank)
+        back[ring] = [one for one in held[ring] if one.account not in wanted]
+    return out, back
 
 
 def _draw_rings(

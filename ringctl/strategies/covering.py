@@ -44,10 +44,8 @@ def _greedy(kinds: dict[News, Member], count: int) -> list[Member]:
     left = dict(kinds)
     missing = set().union(*left) if left else set()
     chosen: list[Member] = []
-    while missing and left and len(chosen) < count:
+    while missing and len(chosen) < count:
         best = max(left, key=lambda news: len(news & missing))
-        if not best & missing:
-            break
         chosen.append(left.pop(best))
         missing -= best
     return chosen

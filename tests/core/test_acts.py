@@ -93,7 +93,11 @@ def test_an_amendment_withdraws_and_requalifies():
     assert (after.revision.name, after.revision.digest, after.revision.watcher) == ("r2", "sha256:two", "ann")
     assert not after.qualified
     assert after.drawn == ()
-    assert [wave.state for wave in after.waves] == [WaveState.PASSED, WaveState.WITHDRAWN, WaveState.WITHDRAWN]
+    assert [wave.state for wave in after.waves] == [
+        WaveState.PASSED,
+        WaveState.WITHDRAWN,
+        WaveState.WITHDRAWN,
+    ]
     assert after.wave(1).settle is Settle.CLOSE
 
 

@@ -82,7 +82,9 @@ def test_an_open_wave_bakes_when_all_accounts_are_done():
     assert step.rollout.wave(1).baking_us == NOW
 
 
-@pytest.mark.parametrize("left", [{"pending": 1}, {"running": 1}, {"waiting": 1}, {"unknown": 1, "settling": 1}])
+@pytest.mark.parametrize(
+    "left", [{"pending": 1}, {"running": 1}, {"waiting": 1}, {"unknown": 1, "settling": 1}]
+)
 def test_an_open_wave_stays_open_while_accounts_are_not_done(left):
     step = decide(w.rollout(opened()), w.facts({1: w.seen(done=1, **left)}), NOW)
     assert step.rollout.wave(1).state is WaveState.OPEN
@@ -230,7 +232,9 @@ def test_after_the_last_wave_the_rollout_succeeds():
 def test_with_accounts_left_over_it_is_partial():
     done = w.wave(1, state=WaveState.PASSED)
     held = (_hold("baseline", ends_itself=True),)
-    step = decide(w.rollout(done, holds=held), w.facts({1: w.seen(done=1, failed=1)}, unfinished_accounts=1), NOW)
+    step = decide(
+        w.rollout(done, holds=held), w.facts({1: w.seen(done=1, failed=1)}, unfinished_accounts=1), NOW
+    )
     assert step.rollout.state is RolloutState.PARTIAL
 
 
@@ -332,3 +336,36 @@ def test_amounts_round_up_for_waves_and_down_for_budgets():
     assert Amount(count=5).budget(3) == 3
     assert str(Amount(share=0.005)) == "0.5%"
     assert str(Amount(count=3)) == "3"
+
+
+def test_drift_leaves_waves_that_have_not_begun_alone():
+    drift = Drift(where="/srv/bundle", files=("02.sql",), at_us=NOW)
+    step = decide(
+        w.rollout(opened(settle=Settle.STOP), w.wave(2)), w.facts({1: w.seen(running=1)}, drift=drift), NOW
+    )
+    assert step.rollout.wave(2).settle is Settle.NONE
+    assert step.rollout.wave(1).settle is Settle.STOP
+
+
+def test_a_wave_that_settles_already_is_not_told_again():
+    step = decide(w.rollout(opened(settle=Settle.CLOSE)), w.facts({1: w.seen(failed=1, running=1)}), NOW)
+    assert step.rollout.wave(1).settle is Settle.CLOSE
+    assert step.rollout.hold("accounts") is not None
+
+
+def test_the_payload_of_holds_names_code_and_way_out():
+    step = decide(w.rollout(opened()), w.facts({1: w.seen(Verdict.FAIL, running=1)}), NOW)
+    held = next(d for d in step.decisions if isinstance(d, PlaceHold))
+    assert held.payload["code"] == "gate-failed"
+    assert LiftHold(code="pause").payload == {"code": "pause"}
+
+
+def test_a_qualified_revision_with_rings_to_draw_is_not_called_unaccounted():
+    subset = w.wave(2, kind=WaveKind.REQUALIFICATION, revision=2, state=WaveState.PASSED)
+    held = (_hold("accounts"),)
+    rollout = w.rollout(
+        subset, **{**second_revision(qualified_at_us=NOW), "holds": held, "state": RolloutState.HELD}
+    )
+    step = decide(rollout, w.facts({}, unfinished_accounts=7), NOW)
+    assert step.rollout.hold("accounts") is None
+    assert step.draw.what == "rings"

@@ -90,7 +90,8 @@ def test_what_a_clean_subset_shows(accounts, share):
 
 
 rows = st.lists(
-    st.tuples(st.sampled_from(RINGS), st.integers(1, 5000), st.sampled_from(["eu", "us"]), st.booleans()), max_size=50
+    st.tuples(st.sampled_from(RINGS), st.integers(1, 5000), st.sampled_from(["eu", "us"]), st.booleans()),
+    max_size=50,
 )
 
 
