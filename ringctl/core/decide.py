@@ -293,8 +293,6 @@ class _Mind:
 
     def unaccounted(self) -> int:
         """Accounts not done that neither failed within a budget nor were skipped: half done, or dropped."""
-        if any(not wave.over for wave in self.rollout.current_waves()):
-            return self.facts.half_done
         if RESERVE not in self.rollout.drawn:
             return 0
         seen = [self.facts.wave(wave.id) for wave in self.rollout.waves]

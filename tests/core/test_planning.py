@@ -256,7 +256,7 @@ def test_the_chooser_passes_once_where_kinds_are_many():
     assert len(whole) == len(members)
     # each again with a second size: nothing new but one decade
     again = [replace(member, account=f"b{member.account}", decade=5) for member in members]
-    assert CHOOSE([*members, *again], GREEDY_SIGNATURES + 6, Exercised())[-1].decade == 5
+    assert CHOOSE([*members, *again], GREEDY_SIGNATURES + 8, Exercised())[-1].decade == 5
 
 
 def test_ring_waves_over_nobody_are_none():
