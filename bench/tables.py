@@ -56,8 +56,8 @@ def document(tables: Sequence[Table], before: str) -> str:
         "# Benchmarks",
         "",
         "Written by `./do bench`. Cells are medians with the lowest and the highest of the runs; ratios are to a",
-        "bound that was measured beside them, in turns, in the same run. The machine is small and shared:",
-        "compare ratios.",
+        "bound that was measured beside them, in turns, in the same run. The machine is small and shared: compare",
+        "ratios.",
     ]
     return "\n".join(lines) + "\n" + "".join(f"\n## {sections[title].rstrip()}\n" for title in sections)
 

@@ -46,7 +46,8 @@ THREE_RINGS = (
 )
 ONE_RING = f"""\
 rings:
-  - {{name: all, select: {{ring: {{gte: 0}}}}, canary: {{accounts: 40}}, waves: [100%], {CAREFUL}}}
+  - {{name: all, select: {{ring: {{gte: 0}}}}, canary: {{accounts: 40}}, waves: [100%], max_failures: 100%,
+     {CAREFUL}}}
 limits: {{size_factor: 1000000}}
 """
 

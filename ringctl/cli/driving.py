@@ -91,15 +91,17 @@ def node_of(parts: Parts, workers: int, lease_us: Span = 15 * SECOND) -> Node:
 
 
 @contextmanager
-def drains_on_term(driver: Driver) -> Iterator[Callable[[], bool]]:
-    """While this lasts, SIGTERM lets the node drain; the value says whether it came."""
+def term_noted() -> Iterator[Callable[[], bool]]:
+    """While this lasts, SIGTERM is only noted; the value says whether it came.
+
+    The handler takes no lock: it may run in the middle of a wait of the thread it interrupts.
+    """
     came: list[int] = []
 
-    def stop(number: int, _: FrameType | None) -> None:
+    def note_it(number: int, _: FrameType | None) -> None:
         came.append(number)
-        driver.stopping.set()
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = signal.signal(signal.SIGTERM, note_it)
     try:
         yield lambda: bool(came)
     finally:
@@ -107,7 +109,7 @@ def drains_on_term(driver: Driver) -> Iterator[Callable[[], bool]]:
 
 
 def serve(driver: Driver, until: Callable[[], bool], on_pass: Callable[[], None] = lambda: None) -> bool:
-    """Drive until `until()`; whether SIGTERM ended it."""
-    with drains_on_term(driver) as came:
-        driver.run(until, on_pass=on_pass)
+    """Drive until `until()` or SIGTERM, then drain; whether SIGTERM ended it."""
+    with term_noted() as came:
+        driver.run(lambda: came() or until(), on_pass=on_pass)
         return came()

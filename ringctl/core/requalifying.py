@@ -78,13 +78,19 @@ def strata_of(candidate: Candidate) -> tuple[Stratum, ...]:
 
 
 def requalification_waves(
-    policy: Policy, candidates: Iterable[Candidate], from_step: Mapping[str, str], *, largest: float
+    policy: Policy,
+    candidates: Iterable[Candidate],
+    from_step: Mapping[str, str],
+    *,
+    largest: float,
+    reserve_first: bool = False,
 ) -> tuple[PlannedWave, ...]:
     """The subset as waves of at most the policy's cap, every stratum still ahead represented once.
 
     `largest`: the largest account touched in this rollout under any revision; accounts above
     `size_factor` times that are never drawn here. When nothing was touched (0), the largest account of the
-    lowest ring stands in for it. Empty when no account can be drawn.
+    lowest ring stands in for it. `reserve_first` (from the third revision on, DESIGN 12.6): in the lowest
+    ring an account in reserve stands for its strata before any other. Empty when no account can be drawn.
     """
     reach = _Reach(largest, policy.limits.size_factor)
     strata = _Strata()
@@ -96,7 +102,7 @@ def requalification_waves(
         within = reach.holds(candidate.member)
         for stratum in strata_of(candidate):
             strata.ahead[stratum] = strata.ahead.get(stratum, 0) + 1
-            if within and stratum not in strata.first:
+            if within and _stands_for(candidate.member, strata.first.get(stratum), reserve_first):
                 strata.first[stratum] = candidate.member
                 of[candidate.member.account] = candidate
     chosen = _representatives(strata, of)
@@ -105,6 +111,14 @@ def requalification_waves(
         PlannedWave(ring=wave[0].ring, kind=WaveKind.REQUALIFICATION, members=wave)
         for wave in (tuple(chosen[start : start + cap]) for start in range(0, len(chosen), cap))
     )
+
+
+def _stands_for(member: Member, current: Member | None, reserve_first: bool) -> bool:
+    """Whether the member stands for a stratum instead of the one found so far."""
+    if current is None:
+        return True
+    better = member.reserve and not current.reserve and member.ring == current.ring
+    return reserve_first and better
 
 
 def _representatives(strata: _Strata, of: Mapping[str, Candidate]) -> list[Member]:

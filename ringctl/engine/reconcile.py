@@ -23,6 +23,9 @@ MOVES = 64
 """Most moves in one pass; what is left moves in the next one."""
 
 
+RESERVE_FIRST_FROM = 3
+"""The revision from which on requalification draws from the reserve first (DESIGN 12.6)."""
+
 MEMBERS_SHOWN = 100
 """Most members that a journal entry names; the store has all of them."""
 
@@ -143,7 +146,13 @@ def _requalification(parts: Parts, rollout: Rollout) -> tuple[tuple[PlannedWave,
             yield candidate
 
     largest = store.largest_touched(rollout.id)
-    planned = requalification_waves(rollout.policy, stream(), from_step, largest=largest)
+    planned = requalification_waves(
+        rollout.policy,
+        stream(),
+        from_step,
+        largest=largest,
+        reserve_first=rollout.revision.number >= RESERVE_FIRST_FROM,
+    )
     return planned, resume_at(half, from_step)
 
 

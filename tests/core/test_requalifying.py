@@ -74,6 +74,13 @@ def test_strata_that_do_not_fit_go_in_further_waves():
     assert [len(wave.members) for wave in waves] == [5, 5, 2]
 
 
+def test_from_the_third_revision_on_the_lowest_rings_reserve_stands_first():
+    ahead = [waiting("a"), waiting("held", size=11, reserve=True), waiting("late", "second", reserve=True)]
+    assert names(drawn(ahead)) == ["a"]
+    waves = requalification_waves(w.policy(), ahead, {}, largest=0, reserve_first=True)
+    assert names(waves) == ["held"]
+
+
 def test_nobody_left_is_no_wave():
     assert drawn([]) == ()
     assert drawn([half("h")]) == ()
