@@ -118,7 +118,7 @@ def _reached(document: Mapping[str, Any]) -> list[Block]:
 
 
 def _sign(state: str) -> str:
-    return {"succeeded": "✔", "partial": "✔", "held": "✘", "aborted": "✘"}.get(state, "◆")
+    return {"succeeded": "✔", "partial": "◐", "held": "✘", "aborted": "✘"}.get(state, "◆")
 
 
 def _style(state: str) -> str:
