@@ -334,6 +334,13 @@ class Fleet(RuleBasedStateMachine):
             self.processes[number].node.beat()
         self.processes[number].store.rescue(grace_us=GRACE_US)
 
+    @rule(number=NODES)
+    @precondition(lambda self: self.is_open)
+    def worsen(self, number: int) -> None:
+        """The release does harm and everybody goes on for a while: long enough for a gate to see it."""
+        self.source("harmful")
+        self.go_on(number, times=8)
+
     @rule(number=NODES, times=st.integers(1, 6))
     @precondition(lambda self: self.is_open)
     def go_on(self, number: int, times: int) -> None:
