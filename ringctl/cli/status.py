@@ -14,7 +14,7 @@ from ringctl.core.timing import SECOND, human
 from ringctl.engine import listing, queries
 from ringctl.engine.parts import Parts
 
-SIGNS = {"passed": "✔", "open": "◆", "failed": "✘", "waiting": "○"}
+SIGNS = {"passed": "✔", "open": "◆", "failed": "✘", "waiting": "○", "withdrawn": "✘"}
 STATE_STYLE = {
     "running": "cyan", "requalifying": "yellow", "held": "red", "aborted": "red", "succeeded": "green",
     "partial": "yellow", "passed": "green", "failed": "red", "waiting": "dim",

@@ -37,7 +37,7 @@ Of several holds the first of 18, 10, 17, 12, 14, 13, 11, 69 gives the code.
 
 ENVIRONMENT = """\
 Environment (a flag goes before a variable, a variable before the default)
-  RINGCTL_STATE      the state store: sqlite:///PATH or postgresql://...; default sqlite:///ringctl.db
+  RINGCTL_STATE      the state store: sqlite:///PATH; default sqlite:///ringctl.db
   RINGCTL_OUTPUT     as -o: table, json, yaml, ndjson, markdown or junit
   RINGCTL_ACTOR      as --actor: who acts; default: the login name
   RINGCTL_NO_INPUT   1: never ask; refuse instead (as --no-input)

@@ -143,6 +143,10 @@ def _ring(rollout: Rollout, facts: Facts, name: str) -> JSONObject:
 
 def _ring_state(rollout: Rollout, name: str) -> str:
     waves = [wave for wave in rollout.current_waves() if wave.ring == name]
+    number = rollout.revision.number
+    mine = [wave for wave in rollout.waves if wave.ring == name and wave.revision == number]
+    if any(wave.state is WaveState.WITHDRAWN and wave.kind is not WaveKind.RESERVE for wave in mine):
+        return "withdrawn"  # aborted: what did not pass is not called passed
     if not waves:
         return "waiting" if name not in rollout.drawn else "passed"
     if any(wave.state in {WaveState.OPEN, WaveState.BAKING} for wave in waves):

@@ -55,7 +55,7 @@ class Control(Protocol):
         ...
 
     def stop_requested(self) -> bool:
-        """Whether the step must stop now (abort --now, stop file, lost claim)."""
+        """Whether the step must stop now (abort --now, node stopping, lost claim)."""
         ...
 
     def log(self, text: str) -> None:

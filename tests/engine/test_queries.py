@@ -39,6 +39,12 @@ def test_rings_are_waiting_open_failed_or_passed(world: World):
     assert [one["failed"] for one in told["revisions"]] == [True, False]
 
 
+def test_a_ring_of_an_aborted_rollout_never_says_passed(world: World):
+    rollout = commands.abort(world.parts, world.start().id, reason="enough", now=False)
+    told = queries.status(world.parts, rollout.id)
+    assert {ring["state"] for ring in told["rings"]} == {"withdrawn"}
+
+
 def test_next_says_what_whom_and_the_way_on(plain: World):
     rollout = opened(plain)
     told = queries.next_object(rollout, plain.parts.store.facts(rollout))
