@@ -284,10 +284,14 @@ class _Mind:
         passed = [w for w in self.rollout.current_waves() if w.kind is WaveKind.REQUALIFICATION]
         if not passed:
             return self.settled_draw(Draw(what="requalification"))
+        asked = sum(wave.accounts for wave in passed)
+        if self.facts.proven < asked:
+            self.hold(holds.unproven(self.rollout, asked, self.facts.proven, self.now))
+            return None
         current = replace(self.rollout.revision, qualified_at_us=self.now)
         self.rollout = replace(self.rollout, revisions=(*self.rollout.revisions[:-1], current))
         self.say("requalified", revision=current.name, digest=current.digest,
-                 accounts=sum(wave.accounts for wave in passed))  # fmt: skip
+                 accounts=asked)  # fmt: skip
         self.wake = self.now
         return None
 

@@ -77,7 +77,10 @@ class Drift:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """The whole picture of one rollout at one moment. A wave or ring without an entry has zeros."""
+    """The whole picture of one rollout at one moment. A wave or ring without an entry has zeros.
+
+    `proven`: accounts that workers, not people, finished under the current revision.
+    """
 
     waves: Mapping[int, WaveFacts] = field(default_factory=dict)
     rings: Mapping[str, RingFacts] = field(default_factory=dict)
@@ -85,6 +88,7 @@ class Facts:
     nodes: int = 0
     unfinished_accounts: int = 0
     half_done: int = 0
+    proven: int = 0
 
     def wave(self, wave_id: int) -> WaveFacts:
         """Facts of one wave."""

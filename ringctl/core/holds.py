@@ -10,7 +10,7 @@ from ringctl.core.states import WaveKind
 from ringctl.core.timing import Instant, Span, human
 
 ENDS_WITH_REVISION = frozenset({"gate-failed", "gate-silent", "baseline", "idle", "accounts", "drift",
-                                "revisions-exhausted"})  # fmt: skip
+                                "revisions-exhausted", "unproven"})  # fmt: skip
 """Holds that belong to a revision's bytes or evidence: an amendment ends them."""
 
 
@@ -139,6 +139,18 @@ def exhausted(rollout: Rollout, now_us: Instant) -> Hold:
         f"no account is left on which {rollout.revision.name} could requalify",
         now_us,
         f"settle half-done accounts (ringctl retry --as), or ringctl abort {rollout.id} --reason TEXT",
+    )
+
+
+def unproven(rollout: Rollout, asked: int, proven: int, now_us: Instant) -> Hold:
+    """Accounts of the subset were resolved by hand: a person's word is no evidence (promise I4)."""
+    return _own(
+        "unproven",
+        "RC2010",
+        f"{proven} of {asked} accounts of the requalification subset finished under {rollout.revision.name}; the "
+        "others were resolved by hand and prove nothing",
+        now_us,
+        f"{_amend(rollout)}, or ringctl abort {rollout.id} --reason TEXT",
     )
 
 

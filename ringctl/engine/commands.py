@@ -14,10 +14,11 @@ from ringctl.core.planning import Plan, PlanRequest, make_plan
 from ringctl.core.policy import Policy
 from ringctl.core.states import OPEN_ROLLOUT_STATES, RolloutState, Settle, TaskState, WaveState
 from ringctl.engine.checking import load_checked
+from ringctl.engine.copies import Origins
 from ringctl.engine.parts import Parts
-from ringctl.engine.reconcile import everything, plan_wave
+from ringctl.engine.reconcile import Reconciler, everything, plan_wave
 from ringctl.ports.store import NewRollout
-from ringctl.settings import LoadedBundle, load_policy, manifest_text
+from ringctl.settings import LoadedBundle, bundle_from_manifest, load_policy, manifest_text
 
 TRIES = 20
 """Most times a person's act is decided anew because the rollout moved meanwhile."""
@@ -158,6 +159,7 @@ def _history(parts: Parts, planned: Planned) -> tuple[Revision, ...]:
             raise NotAllowed(
                 msg, code="RC2015", hint="change the bundle: a failed gate is final for its bytes"
             )
+        _refuse_failed_in_disguise(parts, earlier, planned.loaded)
         # the exposure tells: accounts of size 0 have no place in `largest_touched`
         if len(earlier.revisions) == 1 and next(iter(parts.store.exposure(row.id)), None) is None:
             continue
@@ -165,6 +167,20 @@ def _history(parts: Parts, planned: Planned) -> tuple[Revision, ...]:
             return ()
         return earlier.revisions
     return ()
+
+
+def _refuse_failed_in_disguise(parts: Parts, earlier: Rollout, loaded: LoadedBundle) -> None:
+    """A bundle that differs only cosmetically from one whose gate failed is that one (DESIGN 12.10)."""
+    for revision in earlier.revisions:
+        if not revision.failed or revision.digest == loaded.bundle.digest:
+            continue
+        failed = bundle_from_manifest(parts.store.bundle_manifest(revision.digest))
+        contents = parts.store.bundle_files(revision.digest)
+        if compare(failed, loaded.bundle, contents, loaded.contents).change in {"none", "cosmetic"}:
+            msg = f"this is {revision.name} of rollout {earlier.id}, whose gate failed, but for cosmetics"
+            raise NotAllowed(
+                msg, code="RC2015", hint="change what acts: a failed gate is final for its bytes"
+            )
 
 
 def _new_rollout(
@@ -270,11 +286,21 @@ def pause(parts: Parts, rollout_id: str, *, reason: str) -> Rollout:
 
 
 def resume(parts: Parts, rollout_id: str, *, reason: str) -> Rollout:
-    """Lift holds; everything is looked at anew."""
+    """Lift holds, then look at everything anew: a hold that is still true is back at once.
+
+    Raises Drifted while the origin still differs; NotAllowed when nothing may be lifted (nothing is changed then).
+    """
+    rollout = parts.store.load(rollout_id)
+    acts.resume(rollout, actor=parts.actor, reason=reason)
+    changed = Origins(host=parts.host).changed(rollout)
+    if changed:
+        msg = f"{', '.join(changed)} in {rollout.origin} still differs from {rollout.revision.name}"
+        raise Drifted(
+            msg, hint=f"ringctl amend {rollout.id} --bundle {rollout.origin} ..., or put the bytes back"
+        )
     parts.store.set_drift(rollout_id, "", ())
-    return change(
-        parts, rollout_id, lambda r: acts.resume(r, actor=parts.actor, reason=reason), actor=parts.actor
-    )
+    change(parts, rollout_id, lambda r: acts.resume(r, actor=parts.actor, reason=reason), actor=parts.actor)
+    return Reconciler(parts=parts).reconcile(rollout_id).rollout
 
 
 def abort(parts: Parts, rollout_id: str, *, reason: str, now: bool) -> Rollout:

@@ -25,7 +25,7 @@ EXIT_OF_HOLD = {
     "drift": 18,
     "gate-failed": 10,
     "accounts": 17,
-    "requalification": 14,
+    "unproven": 14,
     "revisions-exhausted": 12,
     "gate-silent": 11,
     "idle": 11,

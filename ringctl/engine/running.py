@@ -222,6 +222,8 @@ class TaskRun:
         """
         begun = next((e for e in reversed(self.claim.earlier) if e.step == spec.id), None)
         own = any(effect.step == spec.id for effect in self.claim.effects)
+        if begun and not own and not self.claim.start_at and _same_done(begun, spec):
+            return self._taken_over(spec)
         if begun is None or own or begun.state not in {EffectState.INTENT, EffectState.UNKNOWN}:
             return Probed.DID_NOT
         pinned, then = self._earlier(begun)
@@ -241,6 +243,14 @@ class TaskRun:
             reason = f"{spec.id}: nobody knows whether it took effect under an earlier revision"
             self._end(TaskState.UNKNOWN, reason)
         return found
+
+    def _taken_over(self, spec: StepSpec) -> Probed:
+        """The very same bytes took effect here in an earlier rollout that did not end well: not done again."""
+        order = self.order(self._bundle(), spec)
+        store = self.parts.store
+        store.intent(self.claim, spec.id, spec.digest, order.key, deadline_us=spec.timeout_us + KILL_GRACE_US)
+        store.result(self.claim, spec.id, EffectState.DONE, {"outcome": "done", "already": True})
+        return Probed.TOOK_EFFECT
 
     def _earlier(self, effect: Effect) -> tuple[Bundle, StepSpec]:
         """The bundle and step of an earlier revision that an effect belongs to."""
@@ -310,6 +320,11 @@ class TaskRun:
                 earlier = self.copies.bundle(revision.digest)
                 accepted.update(s.digest for s in earlier.steps if s.id == spec.id)
         return frozenset(accepted - {spec.digest})
+
+
+def _same_done(effect: Effect, spec: StepSpec) -> bool:
+    """Whether an effect is the step's own bytes, done."""
+    return effect.state is EffectState.DONE and effect.digest == spec.digest
 
 
 _EFFECT: Mapping[Outcome, EffectState] = {

@@ -85,11 +85,13 @@ class Claims(Part):
             return ()
         first = count_up(tx, "fence", len(found)) - len(found) + 1
         wave, revision = place
+        key = rollout_key(tx, rollout.id)
+        history = revision > 1 or tx.one("unfinished_history", rollout=key) is not None
         claims: list[Claim] = []
         takes: list[Mapping[str, Value]] = []
         for fence, row in enumerate(found, start=first):
             task, attempt, start_at, resolving, member, account, size, traits, columns = row
-            effects, earlier = _effects(tx, task, member) if attempt or revision > 1 else ((), ())
+            effects, earlier = _effects(tx, task, member) if attempt or history else ((), ())
             claim = Claim(
                 id=self._ids(),
                 task=task,

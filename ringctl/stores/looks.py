@@ -30,6 +30,7 @@ class Looks(Part):
             credited = tx.rows("credits_of_rollout", rollout=key)
             verdicts = tx.rows("verdicts_of_rollout", rollout=key)
             counts = tx.rows("counts_of_rings", rollout=key, revision=rollout.revision.number)
+            done = tx.rows("done_decades", rollout=key, revision=rollout.revision.number)
             drift = tx.one("drift_of_rollout", rollout=key)
             nodes = tx.one("alive_sessions", now=tx.now_us())
         assert nodes is not None
@@ -51,6 +52,7 @@ class Looks(Part):
             nodes=nodes[0],
             unfinished_accounts=unfinished,
             half_done=sum(wave.unknown for wave in waves.values()),
+            proven=sum(members for _, members in done),
         )
 
     def watched(self, rollout: Rollout, wave: Wave) -> Watched:

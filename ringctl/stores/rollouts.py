@@ -90,6 +90,7 @@ class Rollouts(Part):
                 tx.run("save_wave", rollout=key, **rows.wave_in(rollout, wave))
             _add_members(tx, key, new)
             _refuse_overlap(tx, key)
+            _refuse_unsettled(tx, key)
             journal = Journal(tx=tx, key=key, rollout=rollout.id, at_us=now, actor=new.actor)
             journal.add("created", new.payload)
 
@@ -189,6 +190,20 @@ def _refuse_overlap(tx: Transaction, key: int) -> None:
             f"{count} account(s), {account} among them, belong to the open rollout {ident}",
             code="RC2016",
             hint=f"wait for its end (ringctl wait {ident}), or abort it",
+        )
+
+
+def _refuse_unsettled(tx: Transaction, key: int) -> None:
+    """An ended rollout may still run a step on an account, or not know what became of one: until that is settled
+    no other rollout sends anything there (promises I1, I2)."""
+    other = tx.one("unsettled_elsewhere", rollout=key)
+    if other is not None:
+        ident, account, count = other
+        raise ConflictError(
+            f"{count} account(s), {account} among them, still run or are unknown in rollout {ident}",
+            code="RC2017",
+            hint=f"see them: ringctl why {ident}; settle each: ringctl retry {ident} --account {account} "
+            "--as done|not-done --reason TEXT",
         )
 
 

@@ -132,6 +132,16 @@ class RolloutSuite(SuiteFixtures):
         scene.end()
         scene.store.create_rollout(a_new_rollout({7: members_of("inner", 1)}, ident="ro-2"))
 
+    def test_an_account_that_still_runs_in_an_ended_rollout_is_not_taken(self, scene: Scene) -> None:
+        """Aborted, but a step runs on: no other rollout may send anything there until that is settled."""
+        scene.start()
+        claim = scene.claim_one(scene.node())
+        scene.end()
+        again = a_new_rollout({7: [a_member(claim.account)]}, ident="ro-2")
+        with pytest.raises(ConflictError) as caught:
+            scene.store.create_rollout(again)
+        assert caught.value.code == "RC2017"
+
     def test_wave_ids_are_never_given_twice(self, scene: Scene) -> None:
         """A counter: every call begins after the one before."""
         first = scene.store.next_wave_ids(3)

@@ -285,7 +285,7 @@ def test_no_ring_is_drawn_before_the_subset_has_passed():
 
 def test_a_passed_subset_qualifies_and_the_rings_are_drawn():
     subset = w.wave(2, kind=WaveKind.REQUALIFICATION, revision=2, state=WaveState.PASSED)
-    step = decide(w.rollout(subset, **second_revision()), w.facts({}), NOW)
+    step = decide(w.rollout(subset, **second_revision()), w.facts({}, proven=2), NOW)
     assert step.rollout.qualified
     assert kinds(step) == ["requalified"]
     assert step.rollout.state is RolloutState.RUNNING
@@ -369,3 +369,12 @@ def test_a_qualified_revision_with_rings_to_draw_is_not_called_unaccounted():
     step = decide(rollout, w.facts({}, unfinished_accounts=7), NOW)
     assert step.rollout.hold("accounts") is None
     assert step.draw.what == "rings"
+
+
+def test_a_subset_resolved_by_hand_proves_nothing():
+    subset = w.wave(2, kind=WaveKind.REQUALIFICATION, revision=2, state=WaveState.PASSED)
+    step = decide(w.rollout(subset, **second_revision()), w.facts({}, proven=1), NOW)
+    assert not step.rollout.qualified
+    assert step.draw is None
+    assert step.rollout.hold("unproven").error == "RC2010"
+    assert "1 of 2" in step.rollout.hold("unproven").reason

@@ -1,5 +1,7 @@
 """What people ask for: start, attach, amend, pause, resume, abort, retry; history carries over (DESIGN 12.1)."""
 
+from collections import Counter
+
 import pytest
 
 from ringctl.core.errors import Drifted, NotAllowed, NotFound, UnsafePlan, UsageError, VersionConflict
@@ -146,6 +148,28 @@ def test_after_a_success_another_version_starts_afresh_and_the_same_one_does_not
     assert commands._history(plain.parts, commands.plan(plain.parts, plain.request("next"))) == ()
     changed = commands._history(plain.parts, commands.plan(plain.parts, plain.request("b2")))
     assert [rev.number for rev in changed] == [1]
+
+
+def test_what_was_done_before_an_abort_is_not_done_again_under_the_same_bytes(plain: World):
+    touched_and_aborted(plain)
+    before = {(run.account, run.step) for run in plain.executor.effects}
+    assert before
+    again = plain.until(plain.start(), ended, plain.node())
+    assert again.state is RolloutState.SUCCEEDED
+    times = Counter((run.account, run.step) for run in plain.executor.effects)
+    assert set(times.values()) == {1}
+    assert before < set(times)
+
+
+def test_failed_bytes_in_disguise_are_refused(world: World):
+    world.source.harms = lambda account: account in {run.account for run in world.executor.effects}
+    rollout = world.until(world.start(), failed, world.node())
+    commands.abort(world.parts, rollout.id, reason="no", now=False)
+    world.bundle("renamed", version="9")
+    with pytest.raises(NotAllowed) as caught:
+        world.start("renamed")
+    assert caught.value.code == "RC2015"
+    assert "but for cosmetics" in caught.value.message
 
 
 def test_bytes_that_failed_their_gate_are_refused_for_good(world: World):

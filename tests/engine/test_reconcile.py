@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ringctl.core.decisions import Draw, Step
-from ringctl.core.errors import InvalidInput, NotFound, VersionConflict
+from ringctl.core.errors import Drifted, InvalidInput, NotFound, VersionConflict
 from ringctl.core.states import RolloutState, TaskState, WaveKind, WaveState
 from ringctl.engine import commands
 from ringctl.engine import reconcile as reconciling
@@ -177,11 +177,12 @@ def test_an_edit_that_is_taken_back_may_be_resumed(plain: World):
     assert not plain.reconcile(rollout).rollout.holds
 
 
-def test_an_edit_that_stays_holds_again_after_a_resume(plain: World):
+def test_an_edit_that_stays_cannot_be_resumed(plain: World):
     rollout = opened(plain)
     edit(plain)
     plain.reconcile(rollout)
-    commands.resume(plain.parts, rollout.id, reason="never mind")
+    with pytest.raises(Drifted):
+        commands.resume(plain.parts, rollout.id, reason="never mind")
     assert plain.reconcile(rollout).rollout.hold("drift")
 
 

@@ -70,8 +70,23 @@ update task set state = 'running', claim = :claim, fence = :fence, attempt = att
  where id = :id and state = 'unknown'
 
 -- name: effects_of_member
+-- the account's tasks in this rollout, and in ended ones of the component that did not succeed (12.1);
+-- `cross join` fixes the order of the joins in SQLite: from the one account outwards, each by its key
 select t.id, e.step, e.digest, e.state, e.idem_key, e.fence, e.began_us, e.ended_us, e.outcome
-  from task t join effect e on e.task = t.id where t.member = :member order by t.revision, e.seq
+  from member mine
+ cross join rollout here
+ cross join rollout r
+ cross join member m
+ cross join task t
+ cross join effect e
+ where here.key = mine.rollout and r.component = here.component
+   and (r.key = here.key or r.state in ('aborted', 'partial', 'superseded'))
+   and m.rollout = r.key and m.account = mine.account and t.member = m.id and e.task = t.id
+   and mine.id = :member order by r.key, t.revision, e.seq
+
+-- name: unfinished_history
+select 1 from rollout here join rollout r on r.component = here.component
+ where here.key = :rollout and r.key <> here.key and r.state in ('aborted', 'partial', 'superseded') limit 1
 
 -- name: begin_step
 update task set deadline_us = :now + :deadline, begun_us = coalesce(begun_us, :now)

@@ -88,4 +88,6 @@ select id from wave where rollout = :rollout order by id
 select m.account, sum(case when e.state = 'done' then e.ended_us - e.began_us else 0 end),
        sum(case when e.state = 'failed' then 1 else 0 end), sum(e.tries - 1)
   from wave w join task t on t.wave = w.id join effect e on e.task = t.id join member m on m.id = t.member
- where w.rollout = :rollout and w.opened_us is not null and t.begun_us is not null group by m.account
+ where w.rollout = :rollout and w.opened_us is not null and t.begun_us is not null
+   -- what nobody saw end, and what a person settled, measures nothing
+   and t.state <> 'unknown' and not (t.state = 'done' and m.proven = 0) group by m.account

@@ -42,6 +42,15 @@ select r.id, min(theirs.account), count(*)
  where r.is_open = 1 and r.key <> :rollout
  group by r.id limit 1
 
+-- name: unsettled_elsewhere
+select r.id, min(theirs.account), count(*)
+  from task t
+  join member theirs on theirs.id = t.member
+  join rollout r on r.key = t.rollout
+  join member mine on mine.rollout = :rollout and mine.account = theirs.account
+ where t.state in ('running', 'unknown') and t.rollout <> :rollout
+ group by r.id limit 1
+
 -- name: revisions_of
 -- the bundle as it was put into the store, else (a store without bytes: tests) its document
 select r.number, r.digest, r.author, r.at_us, r.reason, r.watcher, r.actor, r.change, r.qualified_at_us, r.failed,

@@ -59,6 +59,7 @@ create table rollout (
   journal_hash text not null
 ) strict;
 create index rollout_open on rollout (key) where is_open = 1;
+create index rollout_component on rollout (component, state);
 
 create table revision (
   rollout integer not null references rollout (key),
