@@ -210,7 +210,7 @@ class _Mind:
             self.idle(wave, bake, missing)
             return
         self.lift("idle")
-        if self.person_holds() or self.rollout.holds:
+        if self.rollout.holds:
             return
         passed = self.put(self.rollout.wave(wave.id), WaveState.PASSED, ended_us=self.now)
         self.say("wave-passed", **passed.label, bake_us=facts.bake_us, activity=facts.activity)
@@ -276,7 +276,7 @@ class _Mind:
         current = self.rollout.revision.number
         running = sum(self.facts.wave(w.id).running for w in self.rollout.waves if w.revision != current)
         if running:
-            self.wake = self.now + 1_000_000
+            self.wake = self.now + SECOND
             return None
         return draw
 
