@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -67,8 +68,20 @@ def open_store(url: str) -> Store:
             decode_policy=_policy,
             decode_bundle=_bundle,
         )
-    msg = f"no store for the state URL {url!r}: known are sqlite:///PATH (postgresql:// follows in the next release)"
+    if scheme in {"postgresql", "postgres"}:
+        try:
+            from ringctl.stores.postgres import PostgresStore
+        except ImportError as error:
+            msg = f"a PostgreSQL state needs psycopg, which is not installed ({error})"
+            raise UsageError(msg, hint="pip install 'ringctl[postgres]'") from error
+        return PostgresStore(url, decode_policy=_policy, decode_bundle=_bundle)
+    msg = f"no store for the state URL {public(url)!r}: known are sqlite:///PATH and postgresql://USER@HOST/DATABASE"
     raise UsageError(msg, hint="ringctl --state sqlite:///ringctl.db ...")
+
+
+def public(url: str) -> str:
+    """A state URL as it may be shown: without the password."""
+    return re.sub(r"(//[^/@:]*):[^@]*@", r"\1:...@", url)
 
 
 def _policy(document: Mapping[str, object]) -> Policy:

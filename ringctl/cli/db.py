@@ -51,7 +51,7 @@ def check() -> None:
                 "schema_known": known,
                 "ok": True,
             },
-            blocks=lambda: [f"state {show(current().state)}: schema {found} of {known}"],
+            blocks=lambda: [f"state {show(bootstrap.public(current().state))}: schema {found} of {known}"],
         )
     )
 

@@ -36,10 +36,17 @@ class PostgresUnavailable(RuntimeError):
 class PostgresServer:
     """One server on a free loopback port, in a temporary folder that `stop` removes.
 
-    `durable=False` turns fsync off: a killed server keeps its data, a lost machine does not.
+    `durable=False` turns fsync off: a killed server keeps its data, a lost machine does not. `programs`:
+    the folder of another PostgreSQL's initdb, pg_ctl ...; without it those of the wheel.
     """
 
-    def __init__(self, *, durable: bool = False, settings: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        durable: bool = False,
+        settings: dict[str, str] | None = None,
+        programs: Path | None = None,
+    ) -> None:
         self.port = 0
         self.password = secrets.token_hex(16)
         self._settings = {**_settings(durable=durable), **(settings or {})}
@@ -47,9 +54,10 @@ class PostgresServer:
         self.data = self.base / "data"
         self.log = self.base / "server.log"
         self._running = False
+        self._given = programs
         try:
             self._install()
-            self._initdb()
+            self._fill()
             self._start_on_a_free_port()
         except BaseException:
             self.stop("immediate")
@@ -117,9 +125,11 @@ class PostgresServer:
         return self._programs
 
     def _install(self) -> None:
-        installed = installed_programs()
-        if os.geteuid() != 0:
+        installed = self._given or installed_programs()
+        if os.geteuid() != 0 or self._given:
             self._programs = installed
+            if os.geteuid() == 0:
+                self.base.chmod(0o755)  # the server's user passes through
             return
         # The programs find their libraries beside the package: the copy keeps that layout.
         package = installed.parents[1]
@@ -135,22 +145,27 @@ class PostgresServer:
         subprocess.run(["chmod", "-R", "a+rX", str(self.base)], check=True, timeout=COMMAND_SECONDS)
         self._programs = copy / "bin"
 
-    def _initdb(self) -> None:
+    def _fill(self) -> None:
+        """Make the data: an empty cluster."""
         secret = self.base / "password"
         secret.touch(mode=0o600)
         secret.write_text(self.password)
-        self.data.mkdir(mode=0o700)
-        self.log.touch(mode=0o644)
-        if os.geteuid() == 0:
-            server_user = pwd.getpwnam("nobody")
-            for path in (secret, self.data, self.log):
-                os.chown(path, server_user.pw_uid, server_user.pw_gid)
+        self._prepare(secret)
         self._run(
             "initdb",
             *("-D", str(self.data), "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync"),
             *("--auth=password", f"--pwfile={secret}", "--no-instructions"),
         )
         secret.unlink()
+
+    def _prepare(self, *secrets_too: Path) -> None:
+        """Make the data folder and the log, and give them to the server's user."""
+        self.data.mkdir(mode=0o700)
+        self.log.touch(mode=0o644)
+        if os.geteuid() == 0:
+            server_user = pwd.getpwnam("nobody")
+            for path in (*secrets_too, self.data, self.log):
+                os.chown(path, server_user.pw_uid, server_user.pw_gid)
 
     def _start_on_a_free_port(self) -> None:
         configuration = (self.data / "postgresql.conf").read_text()

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from ringctl.core.digests import canonical
-from ringctl.core.errors import BugError, ClaimLost, NotAllowed, NotFound
+from ringctl.core.errors import BugError, ClaimLost, NotAllowed, NotFound, VersionConflict
 from ringctl.core.model import Rollout, Session, Wave
 from ringctl.core.states import TASK_EDGES, EffectState, TaskState, WaveState
 from ringctl.core.timing import Span
@@ -14,7 +14,6 @@ from ringctl.stores.counting import RESOLVE_TRIES, Moves
 from ringctl.stores.database import Row, Transaction, Value
 from ringctl.stores.journal import Journal, rollout_key
 from ringctl.stores.part import Part
-from ringctl.stores.rollouts import count_up
 from ringctl.stores.sessions import given_back, session_lost
 
 _ENDS: Final = frozenset({TaskState.DONE, TaskState.FAILED, TaskState.UNKNOWN, TaskState.PENDING})
@@ -59,7 +58,11 @@ class Claims(Part):
             if tx.one("session_alive", id=session.id) is None:
                 raise session_lost(session)
             moves = Moves(rollout=key, session=session.id)
-            for wave, parallel, revision, running in tx.rows("waves_with_unknown", rollout=key):
+            for wave, parallel, revision in tx.rows("waves_with_unknown", rollout=key):
+                tx.rows("lock_wave", wave=wave)
+                flight = tx.one("wave_in_flight", rollout=key, wave=wave)
+                assert flight is not None
+                running, _ = flight
                 room = min(limit - len(claims), parallel - running)
                 if room <= 0:
                     continue
@@ -83,13 +86,12 @@ class Claims(Part):
         """Give each task found a claim id and a fence, under the guard of its state."""
         if not found:
             return ()
-        first = count_up(tx, "fence", len(found)) - len(found) + 1
         wave, revision = place
         key = rollout_key(tx, rollout.id)
         history = revision > 1 or tx.one("unfinished_history", rollout=key) is not None
         claims: list[Claim] = []
         takes: list[Mapping[str, Value]] = []
-        for fence, row in enumerate(found, start=first):
+        for fence, row in zip(tx.numbers("fence", len(found)), found, strict=True):
             task, attempt, start_at, resolving, member, account, size, traits, columns = row
             effects, earlier = _effects(tx, task, member) if attempt or history else ((), ())
             claim = Claim(
@@ -233,13 +235,15 @@ class Claims(Part):
         settled by ledger or probe (`Claim.resolving`) before anything runs: a retry is no blind repeat."""
         with self.database.write() as tx:
             key = rollout_key(tx, rollout_id)
+            tx.rows("lock_rollout", rollout=key)
             row = tx.one("task_to_resolve", rollout=key, account=account)
             if row is None:
                 raise NotFound(f"{account} is no account of {rollout_id}")
             task, before, wave, member, revision, wave_state, is_open = row
             _allow(account, TaskState(before), state, wave_state, is_open=bool(is_open))
             now = tx.now_us()
-            tx.run("resolve_task", task=task, before=before, state=state, reason=reason, now=now)
+            if tx.run("resolve_task", task=task, before=before, state=state, reason=reason, now=now) != 1:
+                raise VersionConflict(f"{account} was taken up in this moment", hint="look again")
             moves = Moves(rollout=key)
             moves.task(wave, before, state)
             if state is not TaskState.PENDING:
@@ -288,6 +292,7 @@ def close_member(tx: Transaction, moves: Moves, member: int, *, proven: int) -> 
 
 def _returned(tx: Transaction, claim: Claim) -> tuple[TaskState, bool]:
     """What a task given back becomes, and whether a step of it is still open."""
+    tx.rows("lock_rollout_of_task", task=claim.task)
     row = tx.one("task_to_return", task=claim.task)
     assert row is not None
     wave_state, is_open, begun, in_doubt = row

@@ -1,6 +1,6 @@
 """What a store needs of its engine: transactions in which named statements run."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -16,6 +16,11 @@ class Transaction(Protocol):
 
     def now_us(self) -> Instant:
         """The store's clock."""
+        ...
+
+    def numbers(self, kind: str, count: int) -> Sequence[int]:
+        """`count` new numbers of a kind (`fence`, `member`, `task`): rising, and never given out twice, not even
+        when this transaction rolls back where others have seen theirs."""
         ...
 
     def run(self, statement: str, /, **parameters: Value) -> int:
@@ -36,7 +41,11 @@ class Transaction(Protocol):
 
 
 class Database(Protocol):
-    """An engine. `write` is exclusive against every other writer of what it reads; both roll back on an error."""
+    """An engine. Both kinds of transaction roll back on an error.
+
+    A writing one may rely on what it has read where the statement (or a `lock_...` before it) locks that: SQLite's
+    writer is alone, PostgreSQL's is not.
+    """
 
     statements: Statements
 

@@ -54,6 +54,7 @@ class Carrying:
         if len(set(decision.members)) != wave.accounts:
             raise BugError(f"wave {wave.id} has {wave.accounts} accounts, not {len(decision.members)}")
         for account in decision.members:
+            self.tx.rows("lock_member", rollout=self.key, account=account)
             row = self.tx.one("member_to_draw", rollout=self.key, account=account)
             if row is None:
                 raise BugError(f"{account} is no member of {self.rollout.id}")
@@ -74,11 +75,9 @@ class Carrying:
                 raise VersionConflict(f"{account} has a task of r{revision} already")
         else:
             self._overtake(member, wave.revision)
-            row_id = self.tx.one("count_up", name="task", count=1)
-            assert row_id is not None
             self.tx.run(
                 "add_task",
-                id=row_id[0],
+                id=self.tx.numbers("task", 1)[0],
                 rollout=self.key,
                 member=member,
                 revision=wave.revision,

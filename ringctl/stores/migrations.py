@@ -13,16 +13,22 @@ from ringctl.core.errors import BugError, StoreUnavailable
 from ringctl.stores.statements import sql_folder
 
 _FILE = re.compile(r"^(\d{4})_(\w+)\.sql$")
+_WORKS_WITH = re.compile(r"^-- works-with: (\d+)\s*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Migration:
-    """One migration file."""
+    """One migration file.
+
+    `works_with`: a ringctl that knows the schema only up to this number still works beside it (the file's line
+    `-- works-with: N`, for a migration that only adds; without it only those that know the migration do).
+    """
 
     number: int
     name: str
     text: str
     checksum: str
+    works_with: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +38,7 @@ class Applied:
     number: int
     name: str
     checksum: str
+    works_with: int | None = None
 
 
 def known_migrations(engine: str) -> tuple[Migration, ...]:
@@ -41,12 +48,14 @@ def known_migrations(engine: str) -> tuple[Migration, ...]:
         match = _FILE.match(file.name)
         if match:
             text = file.read_text(encoding="utf-8")
+            reach = _WORKS_WITH.search(text)
             found.append(
                 Migration(
                     number=int(match[1]),
                     name=file.name.removesuffix(".sql"),
                     text=text,
                     checksum=sha256_hex(text.encode()),
+                    works_with=int(reach[1]) if reach else int(match[1]),
                 )
             )
     found.sort(key=lambda migration: migration.number)
@@ -56,9 +65,14 @@ def known_migrations(engine: str) -> tuple[Migration, ...]:
 
 
 def missing(known: tuple[Migration, ...], applied: Iterable[Applied], *, where: str) -> tuple[Migration, ...]:
-    """What is still to be applied. Raises StoreUnavailable when what is applied does not fit."""
+    """What is still to be applied. Raises StoreUnavailable when what is applied does not fit.
+
+    A newer schema fits when each of its further migrations says that this version works beside it: so release N
+    and N-1 run side by side while nodes are replaced one by one.
+    """
     done = sorted(applied, key=lambda one: one.number)
-    if len(done) > len(known):
+    beyond = [one.works_with for one in done[len(known) :]]
+    if any(reach is None or reach > len(known) for reach in beyond):
         raise StoreUnavailable(
             f"{where} has schema {len(done)}, this ringctl knows up to {len(known)}",
             code="RC5105",

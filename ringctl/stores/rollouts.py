@@ -59,7 +59,9 @@ class Rollouts(Part):
     def next_wave_ids(self, count: int) -> int:
         """See `Store.next_wave_ids`."""
         with self.database.write() as tx:
-            return count_up(tx, "wave", count) - count + 1
+            last = tx.one("count_up", name="wave", count=count)
+        assert last is not None
+        return int(last[0]) - count + 1
 
     def create_rollout(self, new: NewRollout) -> None:
         """See `Store.create_rollout`."""
@@ -89,6 +91,7 @@ class Rollouts(Part):
             for wave in rollout.waves:
                 tx.run("save_wave", rollout=key, **rows.wave_in(rollout, wave))
             _add_members(tx, key, new)
+            tx.rows("lock_starts")
             _refuse_overlap(tx, key)
             _refuse_unsettled(tx, key)
             journal = Journal(tx=tx, key=key, rollout=rollout.id, at_us=now, actor=new.actor)
@@ -207,13 +210,6 @@ def _refuse_unsettled(tx: Transaction, key: int) -> None:
         )
 
 
-def count_up(tx: Transaction, name: str, count: int) -> int:
-    """Take `count` numbers from a counter; the last of them is returned."""
-    row = tx.one("count_up", name=name, count=count)
-    assert row is not None
-    return int(row[0])
-
-
 def _without(columns: dict[str, Value], name: str) -> dict[str, Value]:
     return {key: value for key, value in columns.items() if key != name}
 
@@ -271,17 +267,15 @@ def _add_members(tx: Transaction, key: int, new: NewRollout) -> None:
     count them by wave and ring on the way."""
     revision = new.rollout.revision.number
     positions = {ring.name: position for position, ring in enumerate(new.rollout.policy.rings)}
-    member_id = count_up(tx, "member", 0)
-    task_id = count_up(tx, "task", 0)
-    first = member_id
+    count = 0
     moves = Moves(rollout=key)
     placed: Counter[int] = Counter()
     for chunk in _chunks(new.members):
         members: list[dict[str, Value]] = []
         tasks: list[dict[str, Value]] = []
-        for member in chunk:
-            member_id += 1
-            task_id += 1
+        count += len(chunk)
+        ids = zip(tx.numbers("member", len(chunk)), tx.numbers("task", len(chunk)), strict=True)
+        for member, (member_id, task_id) in zip(chunk, ids, strict=True):
             wave = new.placed.get(member.account)
             ring = positions[member.ring]
             members.append(
@@ -294,15 +288,13 @@ def _add_members(tx: Transaction, key: int, new: NewRollout) -> None:
                 placed[wave] += 1
         tx.many("add_member", members)
         tx.many("add_task", tasks)
-    count_up(tx, "member", member_id - first)
-    count_up(tx, "task", member_id - first)
     expected = {wave.id: wave.accounts for wave in new.rollout.waves if wave.accounts}
     if dict(placed) != expected:
         raise BugError(f"{new.rollout.id}: waves have {expected} accounts, {dict(placed)} were placed")
-    if member_id - first != new.rollout.accounts:
-        raise BugError(f"{new.rollout.id}: {new.rollout.accounts} accounts, {member_id - first} members")
-    for wave_id, count in placed.items():
-        moves.task(wave_id, None, TaskState.WAITING, count)
+    if count != new.rollout.accounts:
+        raise BugError(f"{new.rollout.id}: {new.rollout.accounts} accounts, {count} members")
+    for wave_id, accounts in placed.items():
+        moves.task(wave_id, None, TaskState.WAITING, accounts)
     moves.write(tx)
 
 

@@ -110,6 +110,7 @@ def _rescue_one(
 ) -> int:
     """Move one task on, if it is still the orphan that was seen. What was under way is not known: never guessed."""
     task, claim, holder, lease_until = orphan
+    tx.rows("lock_rollout_of_task", task=task)
     row = tx.one("orphan", task=task)
     if row is None:
         return 0

@@ -79,6 +79,12 @@ class SQLiteTransaction:
         now: Instant = self._raw.execute(self._statements["now"]).fetchone()[0]
         return now
 
+    def numbers(self, kind: str, count: int) -> range:
+        """See `Transaction.numbers`."""
+        row = self.one("count_up", name=kind, count=count)
+        assert row is not None
+        return range(int(row[0]) - count + 1, int(row[0]) + 1)
+
     def run(self, statement: str, /, **parameters: Value) -> int:
         """See `Transaction.run`."""
         return self._raw.execute(self._statements[statement], parameters).rowcount
@@ -255,7 +261,10 @@ class SQLiteDatabase:
         applied: list[Row] = []
         if raw.execute(self.statements["has_migration_table"]).fetchone():
             applied = raw.execute(self.statements["applied_migrations"]).fetchall()
-        done = [Applied(number=n, name=name, checksum=digest) for n, name, digest in applied]
+        reach: dict[int, int] = {}
+        if len(applied) > len(self._known) and raw.execute(self.statements["has_reach_table"]).fetchone():
+            reach = dict(raw.execute(self.statements["all_reaches"]).fetchall())
+        done = [Applied(number=n, name=m, checksum=c, works_with=reach.get(n)) for n, m, c in applied]
         return missing(self._known, done, where=str(self.path))
 
     def _verify(self, raw: sqlite3.Connection) -> None:
@@ -307,6 +316,8 @@ def _end(raw: sqlite3.Connection) -> None:
 def _apply(tx: SQLiteTransaction, raw: sqlite3.Connection, migration: Migration) -> None:
     """Run a migration's statements one by one: `executescript` would commit the open transaction."""
     tx.run("migration_table")
+    tx.run("reach_table")
+    tx.run("add_reach", number=migration.number, works_with=migration.works_with)
     statement = ""
     for line in migration.text.splitlines(keepends=True):
         statement += line

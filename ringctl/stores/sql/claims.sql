@@ -54,7 +54,7 @@ update task set state = 'running', claim = :claim, fence = :fence, attempt = att
  where id = :id and state = 'pending'
 
 -- name: waves_with_unknown
-select p.wave, w.parallel, w.revision, sum(p.running) from progress p join wave w on w.id = p.wave
+select p.wave, w.parallel, w.revision from progress p join wave w on w.id = p.wave
  where p.rollout = :rollout group by p.wave, w.parallel, w.revision having sum(p.unknown) > 0 order by p.wave
 
 -- name: unknown_tasks

@@ -12,6 +12,34 @@ begin deferred
 -- name: commit
 commit
 
+-- name: lock_wave
+-- nothing is locked, here and below: a writer of SQLite is alone
+select 1
+
+-- name: lock_rollout
+select 1
+
+-- name: lock_rollout_of_task
+select 1
+
+-- name: lock_member
+select 1
+
+-- name: lock_starts
+select 1
+
+-- name: reach_table
+create table if not exists migration_reach (number integer primary key, works_with integer not null) strict
+
+-- name: has_reach_table
+select 1 from sqlite_master where type = 'table' and name = 'migration_reach'
+
+-- name: add_reach
+insert into migration_reach (number, works_with) values (:number, :works_with)
+
+-- name: all_reaches
+select number, works_with from migration_reach
+
 -- name: migration_table
 create table if not exists migration (
   number integer primary key, name text not null, checksum text not null, applied_us integer not null
