@@ -120,7 +120,7 @@ class Node:
             return
         asked = self.parts.clock.monotonic()
         try:
-            held = {row.task: row for row in self.parts.store.beat(session)}
+            beat = self.parts.store.beat(session)
         except SessionLost:
             lease.lost.set()
             with self._lock:
@@ -130,6 +130,7 @@ class Node:
             return
         lease.until = max(lease.until, asked + self.lease_us / SECOND)
         self._asked = asked
+        held = {row.task: row for row in beat.held}
         self._return_stranded()
         with self._lock:
             guards = list(self._guards.values())

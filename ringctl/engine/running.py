@@ -18,7 +18,7 @@ from ringctl.engine.copies import Copies
 from ringctl.engine.guard import Guard
 from ringctl.engine.parts import Parts
 from ringctl.ports.executor import Fencing, Order, Outcome, Probed, Ran
-from ringctl.ports.store import Claim, Effect
+from ringctl.ports.store import Claim, Effect, Result
 
 UNREACHABLE_ATTEMPTS = 5
 """Claims of a task that found its target unreachable, before the task counts as failed."""
@@ -43,6 +43,7 @@ class TaskRun:
     guard: Guard
     refresh: Callable[[], None]
     _begun: bool = False
+    _unwritten: Result | None = None
 
     @property
     def claim(self) -> Claim:
@@ -68,7 +69,7 @@ class TaskRun:
             if known is Probed.DID_NOT and self._step(bundle, spec) is Next.END:
                 return
             done.add(spec.id)
-        self.parts.store.finish(self.claim, TaskState.DONE, lines=self.guard.take_lines())
+        self._end(TaskState.DONE)
 
     # -- between steps ----------------------------------------------------------------------------
     def _parked(self, bundle: Bundle, position: int) -> bool:
@@ -125,6 +126,8 @@ class TaskRun:
         ran = self._send(bundle, spec)
         if ran is None:
             return Next.END
+        if ran.outcome in _GOES_ON or (ran.outcome is Outcome.DONE and spec is not bundle.steps[-1]):
+            self._write()
         match ran.outcome:
             case Outcome.DONE:
                 return Next.ON
@@ -139,7 +142,8 @@ class TaskRun:
         return Next.END
 
     def _send(self, bundle: Bundle, spec: StepSpec) -> Ran | None:
-        """Verify, store the intent, run, store the result. None: nothing was sent, the claim is ended."""
+        """Verify, store the intent, run. None: nothing was sent, the claim is ended. The result is written by what
+        comes next: with the end of the claim, in one transaction, or by `_write`."""
         changed = self.copies.changed(bundle, spec.files)
         if changed:
             self._drifted(bundle, spec, changed)
@@ -148,10 +152,16 @@ class TaskRun:
         store = self.parts.store
         store.intent(self.claim, spec.id, spec.digest, order.key, deadline_us=spec.timeout_us + KILL_GRACE_US)
         ran = self.parts.executor(spec.executor).run(order, self.guard)
-        state = _EFFECT[ran.outcome]
         outcome = {"outcome": str(ran.outcome), "reason": ran.reason, **ran.numbers}
-        store.result(self.claim, spec.id, state, outcome, lines=self.guard.take_lines())
+        self._unwritten = Result(step=spec.id, state=_EFFECT[ran.outcome], outcome=outcome)
         return ran
+
+    def _write(self) -> None:
+        """Store the result that is still in hand: the task goes on."""
+        result, self._unwritten = self._unwritten, None
+        if result is not None:
+            lines = self.guard.take_lines()
+            self.parts.store.result(self.claim, result.step, result.state, result.outcome, lines=lines)
 
     def _stopped(self, bundle: Bundle, spec: StepSpec, ran: Ran) -> None:
         """Stopped between two batches; the ledger knows the place."""
@@ -191,8 +201,9 @@ class TaskRun:
         self.parts.store.set_drift(self.claim.rollout, where, changed)
         self.copies.rewrite(bundle.digest)
 
-    def _end(self, state: TaskState, reason: str) -> None:
-        self.parts.store.finish(self.claim, state, reason, lines=self.guard.take_lines())
+    def _end(self, state: TaskState, reason: str = "") -> None:
+        last, self._unwritten = self._unwritten, None
+        self.parts.store.finish(self.claim, state, reason, lines=self.guard.take_lines(), last=last)
 
     # -- unknown outcomes -------------------------------------------------------------------------
     def _resolve(self, bundle: Bundle, done: set[str]) -> bool:
@@ -326,6 +337,9 @@ def _same_done(effect: Effect, spec: StepSpec) -> bool:
     """Whether an effect is the step's own bytes, done."""
     return effect.state is EffectState.DONE and effect.digest == spec.digest
 
+
+_GOES_ON = frozenset({Outcome.UNREACHABLE, Outcome.STOPPED})
+"""Outcomes after which the worker does more under its claim: their results are written at once."""
 
 _EFFECT: Mapping[Outcome, EffectState] = {
     Outcome.DONE: EffectState.DONE,

@@ -110,6 +110,34 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """The answer to a beat. `draining`: somebody told the node to claim nothing more."""
+
+    draining: bool
+    held: tuple[Held, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What became of a step."""
+
+    step: str
+    state: EffectState
+    outcome: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a claim ends: see `Store.finish`."""
+
+    claim: Claim
+    state: TaskState
+    reason: str = ""
+    lines: Sequence[str] = ()
+    last: Result | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LookRecord:
     """One look of a wave, saved by compare-and-set on `number` (the wave's looks so far + 1).
 
@@ -176,6 +204,9 @@ class Node:
     lease_until_us: Instant
     dead: bool
     held: int
+    ended: bool = False
+    """It ended by itself; a dead one that did not was lost."""
+    drained_by: str = ""
 
 
 class Store(Protocol):
@@ -278,8 +309,18 @@ class Store(Protocol):
         """A new session id, leased from now."""
         ...
 
-    def beat(self, session: Session) -> tuple[Held, ...]:
+    def beat(self, session: Session) -> Beat:
         """Renew the lease, report every task held. Raises SessionLost when the session is dead."""
+        ...
+
+    def drain(self, name: str, *, actor: str) -> tuple[Node, ...]:
+        """Tell the living nodes of that name (or the session that begins so) to claim nothing more and to end; they
+        hear it with their next beat. Returns them."""
+        ...
+
+    def abandon(self, session: Session, *, keep: Sequence[str]) -> int:
+        """Give up the session's tasks whose claim is not named in `keep`: claims whose commit was in doubt, which
+        the node never got to know. As `rescue` does, at once: nobody runs them. Returns how many moved."""
         ...
 
     def close_session(self, session: Session) -> None:
@@ -312,6 +353,13 @@ class Store(Protocol):
         claim is not current, or the task was cancelled."""
         ...
 
+    def intend_all(
+        self, claims: Sequence[Claim], step: str, digest: str, keys: Sequence[str], *, deadline_us: Span
+    ) -> frozenset[str]:
+        """`intent` for many tasks in one transaction, for steps that a ledger fences. Returns the ids of the
+        claims that were begun; the others are lost, or cancelled."""
+        ...
+
     def result(
         self,
         claim: Claim,
@@ -324,9 +372,23 @@ class Store(Protocol):
         """After a step: effect row, log lines; clears the deadline. Raises ClaimLost."""
         ...
 
-    def finish(self, claim: Claim, state: TaskState, reason: str = "", *, lines: Sequence[str] = ()) -> None:
+    def finish(
+        self,
+        claim: Claim,
+        state: TaskState,
+        reason: str = "",
+        *,
+        lines: Sequence[str] = (),
+        last: Result | None = None,
+    ) -> None:
         """End the claim with the task `done`, `failed`, `unknown`, or give it back (`pending`; `cancelled` when
-        its wave was withdrawn). Counters move in the same transaction. Raises ClaimLost."""
+        its wave was withdrawn). `last` is the result of its last step, where that is not written yet. Counters move
+        in the same transaction. Raises ClaimLost."""
+        ...
+
+    def finish_all(self, endings: Sequence[Ending]) -> frozenset[str]:
+        """`finish` for many claims in one transaction. Returns the ids of the claims that were ended; the others
+        are lost, and nothing of theirs was written."""
         ...
 
     def log(self, claim: Claim, lines: Sequence[str]) -> None:
@@ -339,6 +401,15 @@ class Store(Protocol):
     ) -> None:
         """A person's word on a failed or unknown task: `pending` (retry), `done`, `failed`. Journalled; the
         wave reopens through `decide`. Raises NotFound, NotAllowed (the edge is not in the table)."""
+        ...
+
+    def add_tally(self, name: str, count: int = 1) -> None:
+        """Count something that should be seldom (`double_claims`)."""
+        ...
+
+    def tallies(self) -> Mapping[str, int]:
+        """`fenced_writes`: writes of stale holders that were refused; `double_claims`: steps that a target saw run
+        under two claims at once. A name that is not there counts 0."""
         ...
 
     # -- observation -------------------------------------------------------------------------------

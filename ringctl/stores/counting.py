@@ -16,6 +16,10 @@ RESOLVE_TRIES: Final = 3
 """How often a resolution is begun whose holder dies; one that ends as unknown is not begun again."""
 
 
+FENCED: Final = "fenced_writes"
+"""Writes of stale holders that were refused."""
+
+
 @dataclass(slots=True)
 class Moves:
     """Task moves of one transaction, summed before they are written."""
@@ -61,3 +65,26 @@ class Moves:
                 )
         self.tasks.clear()
         self.members.clear()
+
+
+def close_member(tx: Transaction, moves: Moves, member: int, *, proven: int) -> None:
+    """The member has nothing more to do; `proven` is the revision under which a worker did it, else 0."""
+    row = tx.one("close_member", id=member, proven=proven)
+    if row is None:
+        return
+    ring, reserve, drawn, decade, size = row
+    moves.member(ring, reserve, drawn, -1)
+    if proven:
+        tx.run(
+            "add_done_size",
+            rollout=moves.rollout,
+            revision=proven,
+            decade=decade,
+            session=moves.session,
+            size=size,
+        )
+
+
+def tally(tx: Transaction, name: str, count: int = 1, session: str = "") -> None:
+    """Count something that should be seldom."""
+    tx.run("add_tally", name=name, session=session, count=count)

@@ -1,10 +1,12 @@
 """Node sessions: leases by the store's clock, and the rescue of what dead ones left."""
 
+from collections.abc import Sequence
+
 from ringctl.core.errors import SessionLost
 from ringctl.core.model import Session
 from ringctl.core.states import Settle, TaskState, WaveState
 from ringctl.core.timing import HOUR, Instant, Span
-from ringctl.ports.store import Held, Node
+from ringctl.ports.store import Beat, Held, Node
 from ringctl.stores.counting import Moves
 from ringctl.stores.database import Row, Transaction
 from ringctl.stores.journal import Journal
@@ -25,22 +27,34 @@ class Sessions(Part):
             tx.run("add_session", id=session.id, node=node, now=now, lease_until=now + lease_us)
         return session
 
-    def beat(self, session: Session) -> tuple[Held, ...]:
+    def beat(self, session: Session) -> Beat:
         """See `Store.beat`."""
         with self.database.write() as tx:
             until = tx.now_us() + session.lease_us
-            if tx.run("renew_session", id=session.id, lease_until=until) != 1:
+            renewed = tx.one("renew_session", id=session.id, lease_until=until)
+            if renewed is None:
                 raise session_lost(session)
             held = tx.rows("held_tasks", holder=session.id)
-        return tuple(
-            Held(task=task, claim=claim, settle=Settle(settle), cancelled=bool(cancel))
-            for task, claim, settle, cancel in held
+        return Beat(
+            draining=bool(renewed[0]),
+            held=tuple(
+                Held(task=task, claim=claim, settle=Settle(settle), cancelled=bool(cancel))
+                for task, claim, settle, cancel in held
+            ),
         )
 
     def close_session(self, session: Session) -> None:
         """See `Store.close_session`."""
         with self.database.write() as tx:
             tx.run("end_session", id=session.id, now=tx.now_us())
+
+    def drain(self, name: str, *, actor: str) -> tuple[Node, ...]:
+        """See `Store.drain`."""
+        found = tuple(node for node in self.nodes() if not node.dead and _is_called(node, name))
+        with self.database.write() as tx:
+            for node in found:
+                tx.run("drain_session", id=node.session, by=actor)
+        return found
 
     def nodes(self) -> tuple[Node, ...]:
         """See `Store.nodes`."""
@@ -53,10 +67,24 @@ class Sessions(Part):
                 started_us=started,
                 lease_until_us=lease_until,
                 dead=bool(dead),
+                ended=bool(ended),
+                drained_by=drained_by,
                 held=held,
             )
-            for ident, node, started, lease_until, dead, held in found
+            for ident, node, started, lease_until, dead, ended, drained_by, held in found
         )
+
+    def abandon(self, session: Session, *, keep: Sequence[str]) -> int:
+        """See `Store.abandon`."""
+        moved = 0
+        entries: dict[int, list[dict[str, object]]] = {}
+        with self.database.write() as tx:
+            now = tx.now_us()
+            for orphan in tx.rows("orphans_of", holder=session.id, limit=1000):
+                if orphan[1] not in keep:
+                    moved += _rescue_one(tx, (*orphan[:3], now), now, 0, entries)
+            _journal_rescues(tx, now, entries)
+        return moved
 
     def rescue(self, *, grace_us: Span, limit: int = 100) -> int:
         """See `Store.rescue`. A first, read-only look keeps the many ticks with nothing to do out of the
@@ -82,6 +110,11 @@ class Sessions(Part):
                 moved += _rescue_one(tx, orphan, now, grace_us, entries)
             _journal_rescues(tx, now, entries)
         return moved
+
+
+def _is_called(node: Node, name: str) -> bool:
+    """A node is called by its name, or by the beginning of its session."""
+    return node.node == name or (len(name) >= 4 and node.session.startswith(name))
 
 
 def session_lost(session: Session) -> SessionLost:

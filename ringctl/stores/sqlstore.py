@@ -2,14 +2,16 @@
 
 from ringctl.core.timing import Instant
 from ringctl.stores.claims import Claims
+from ringctl.stores.effects import Effects
 from ringctl.stores.looks import Looks
+from ringctl.stores.resolving import Resolving
 from ringctl.stores.rollouts import Rollouts
 from ringctl.stores.sessions import Sessions
 from ringctl.stores.statements import Statements
 from ringctl.stores.verifying import Verifying
 
 
-class SqlStore(Rollouts, Sessions, Claims, Looks, Verifying):
+class SqlStore(Rollouts, Sessions, Claims, Effects, Resolving, Looks, Verifying):
     """The `Store` port over a `Database`."""
 
     @property

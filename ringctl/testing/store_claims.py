@@ -198,7 +198,7 @@ class ClaimSuite(SuiteFixtures):
         scene.start(inner=2)
         node = scene.node()
         claim = scene.claim_one(node)
-        (held,) = scene.store.beat(node)
+        (held,) = scene.store.beat(node).held
         assert (held.task, held.claim, held.settle, held.cancelled) == (
             claim.task,
             claim.id,
@@ -206,13 +206,13 @@ class ClaimSuite(SuiteFixtures):
             False,
         )
         scene.settle(Settle.CLOSE)
-        assert [(h.settle, h.cancelled) for h in scene.store.beat(node)] == [(Settle.CLOSE, False)]
+        assert [(h.settle, h.cancelled) for h in scene.store.beat(node).held] == [(Settle.CLOSE, False)]
         scene.settle(Settle.STOP)
-        assert [(h.settle, h.cancelled) for h in scene.store.beat(node)] == [(Settle.STOP, True)]
+        assert [(h.settle, h.cancelled) for h in scene.store.beat(node).held] == [(Settle.STOP, True)]
         with pytest.raises(ClaimLost):
             scene.intent(claim)
         scene.store.finish(claim, TaskState.PENDING)
-        assert scene.store.beat(node) == ()
+        assert scene.store.beat(node).held == ()
 
     def test_a_dead_session_is_told_so(self, scene: Scene) -> None:
         """Its beat and its claims are refused; a renewed lease keeps it alive."""
@@ -225,7 +225,7 @@ class ClaimSuite(SuiteFixtures):
             scene.store.beat(node)
         with pytest.raises(SessionLost):
             scene.claims(node)
-        assert scene.store.beat(other) == ()
+        assert scene.store.beat(other).held == ()
         assert {(n.node, n.dead) for n in scene.store.nodes()} == {("a", True), ("b", False)}
         assert scene.store.facts(scene.load()).nodes == 1
 
@@ -282,7 +282,7 @@ class ClaimSuite(SuiteFixtures):
         assert scene.store.rescue(grace_us=GRACE) == 1
         assert scene.state_of(hung.account) is TaskState.UNKNOWN
         assert scene.state_of(idle.account) is TaskState.RUNNING
-        assert [held.task for held in scene.store.beat(node)] == [idle.task]
+        assert [held.task for held in scene.store.beat(node).held] == [idle.task]
         with pytest.raises(ClaimLost):
             scene.store.result(hung, "readers", EffectState.DONE, {})
 

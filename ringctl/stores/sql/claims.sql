@@ -5,7 +5,7 @@ each statement needs, not a lock that a change can leave out.
 insert into node_session (id, node, started_us, lease_until_us) values (:id, :node, :now, :lease_until)
 
 -- name: renew_session
-update node_session set lease_until_us = :lease_until where id = :id and dead = 0
+update node_session set lease_until_us = :lease_until where id = :id and dead = 0 returning drained_by <> ''
 
 -- name: session_alive
 select 1 from node_session where id = :id and dead = 0
@@ -15,19 +15,22 @@ select t.id, t.claim, w.settle, t.cancel from task t join wave w on w.id = t.wav
  where t.holder = :holder and t.state = 'running' order by t.id
 
 -- name: end_session
-update node_session set dead = 1, lease_until_us = :now where id = :id and dead = 0
+update node_session set dead = 1, ended = 1, lease_until_us = :now where id = :id and dead = 0
+
+-- name: drain_session
+update node_session set drained_by = :by where id = :id and dead = 0 and drained_by = ''
 
 -- name: recent_sessions
 -- three partial indexes, one each: no walk over all sessions that ever were
-select s.id, s.node, s.started_us, s.lease_until_us, s.dead,
+select s.id, s.node, s.started_us, s.lease_until_us, s.dead, s.ended, s.drained_by,
        (select count(*) from task t where t.holder = s.id and t.state = 'running')
   from node_session s where s.dead = 0
 union all
-select s.id, s.node, s.started_us, s.lease_until_us, s.dead,
+select s.id, s.node, s.started_us, s.lease_until_us, s.dead, s.ended, s.drained_by,
        (select count(*) from task t where t.holder = s.id and t.state = 'running')
   from node_session s where s.dead = 1 and s.cleared = 0 and s.lease_until_us > :since
 union all
-select s.id, s.node, s.started_us, s.lease_until_us, s.dead,
+select s.id, s.node, s.started_us, s.lease_until_us, s.dead, s.ended, s.drained_by,
        (select count(*) from task t where t.holder = s.id and t.state = 'running')
   from node_session s where s.cleared = 1 and s.lease_until_us > :since
  order by 3, 1
@@ -218,3 +221,10 @@ select 1 from node_session where dead = 0 and lease_until_us < :now limit 1
 
 -- name: rollout_id
 select id from rollout where key = :key
+
+-- name: add_tally
+insert into tally (name, session, value) values (:name, :session, :count)
+on conflict (name, session) do update set value = tally.value + excluded.value
+
+-- name: all_tallies
+select name, sum(value) from tally group by name order by name
