@@ -15,7 +15,7 @@ from ringctl.engine import queries
 from ringctl.engine.loop import Driver
 from ringctl.engine.node import Node
 from ringctl.engine.parts import Parts
-from ringctl.ports.store import Entry
+from ringctl.ports.records import Entry
 
 DRAINED = 143
 HEARTBEAT_S = 30.0

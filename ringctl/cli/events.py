@@ -19,7 +19,7 @@ from ringctl.core.errors import Drifted, UsageError
 from ringctl.core.states import OPEN_ROLLOUT_STATES
 from ringctl.engine import listing, queries
 from ringctl.engine.parts import Parts
-from ringctl.ports.store import Entry
+from ringctl.ports.records import Entry
 
 
 def events(

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ringctl.core.timing import SECOND, Instant
-from ringctl.ports.store import Entry, Store
+from ringctl.ports.records import Entry
+from ringctl.ports.store import Store
 
 Say = Callable[[str], None]
 

@@ -17,7 +17,7 @@ from ringctl.engine.checking import load_checked
 from ringctl.engine.copies import Origins
 from ringctl.engine.parts import Parts
 from ringctl.engine.reconcile import Reconciler, everything, plan_wave
-from ringctl.ports.store import NewRollout
+from ringctl.ports.records import NewRollout
 from ringctl.settings import LoadedBundle, bundle_from_manifest, load_policy, manifest_text
 
 TRIES = 20

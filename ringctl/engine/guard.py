@@ -8,7 +8,8 @@ from ringctl.core.errors import ClaimLost
 from ringctl.core.states import Settle
 from ringctl.core.timing import SECOND, Span
 from ringctl.ports.clock import Clock
-from ringctl.ports.store import Claim, Store
+from ringctl.ports.records import Claim
+from ringctl.ports.store import Store
 
 FLUSH_LINES = 200
 """Log lines kept in memory before they are written under the claim."""

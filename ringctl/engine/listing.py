@@ -10,7 +10,7 @@ from ringctl.core.timing import Instant, rfc3339
 
 if TYPE_CHECKING:
     from ringctl.engine.parts import Parts
-    from ringctl.ports.store import Summary
+    from ringctl.ports.records import Summary
 
 JSONObject = dict[str, Any]
 

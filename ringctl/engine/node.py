@@ -19,7 +19,7 @@ from ringctl.engine.copies import Copies
 from ringctl.engine.guard import Guard, Lease
 from ringctl.engine.parts import Parts
 from ringctl.engine.running import TaskRun
-from ringctl.ports.store import Claim
+from ringctl.ports.records import Claim
 
 BATCH = 10
 """Most tasks claimed in one transaction."""

@@ -22,7 +22,7 @@ from ringctl.core.states import OPEN_ROLLOUT_STATES, Verdict, WaveKind, WaveStat
 from ringctl.core.timing import Instant, Span
 from ringctl.engine.parts import Parts
 from ringctl.ports.metrics import Reading
-from ringctl.ports.store import LookRecord, Watched
+from ringctl.ports.records import LookRecord, Watched
 
 CONTROL_LIMIT = 2_000
 """Most control accounts read per look."""

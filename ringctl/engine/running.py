@@ -18,7 +18,7 @@ from ringctl.engine.copies import Copies
 from ringctl.engine.guard import Guard
 from ringctl.engine.parts import Parts
 from ringctl.ports.executor import Fencing, Order, Outcome, Probed, Ran
-from ringctl.ports.store import Claim, Effect, Result
+from ringctl.ports.records import Claim, Effect, Result
 
 UNREACHABLE_ATTEMPTS = 5
 """Claims of a task that found its target unreachable, before the task counts as failed."""

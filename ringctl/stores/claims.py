@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from ringctl.core.errors import BugError
 from ringctl.core.model import Rollout, Session, Wave
 from ringctl.core.states import TaskState
-from ringctl.ports.store import Claim, Effect
+from ringctl.ports.records import Claim, Effect
 from ringctl.stores import rows
 from ringctl.stores.counting import RESOLVE_TRIES, Moves
 from ringctl.stores.database import Row, Transaction, Value

@@ -7,7 +7,7 @@ from ringctl.core.digests import canonical
 from ringctl.core.errors import BugError, ClaimLost
 from ringctl.core.states import EffectState, TaskState
 from ringctl.core.timing import Span
-from ringctl.ports.store import Claim, Ending, Result
+from ringctl.ports.records import Claim, Ending, Result
 from ringctl.stores.counting import FENCED, Moves, close_member, tally
 from ringctl.stores.database import Transaction
 from ringctl.stores.part import Part

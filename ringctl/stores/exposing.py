@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from ringctl.core.states import EffectState, TaskState
 from ringctl.core.timing import Instant
-from ringctl.ports.store import Exposed
+from ringctl.ports.records import Exposed
 from ringctl.stores.database import Row
 
 

@@ -7,7 +7,7 @@ from ringctl.core.audit import entry_hash
 from ringctl.core.digests import canonical
 from ringctl.core.errors import BugError, NotFound
 from ringctl.core.timing import Instant
-from ringctl.ports.store import Entry
+from ringctl.ports.records import Entry
 from ringctl.stores.database import Transaction
 
 

@@ -7,7 +7,7 @@ from ringctl.core.digests import canonical
 from ringctl.core.errors import BugError, VersionConflict
 from ringctl.core.facts import CheckState, Drift, Facts, RingFacts, WaveFacts
 from ringctl.core.model import Rollout, Wave
-from ringctl.ports.store import LookRecord, Watched
+from ringctl.ports.records import LookRecord, Watched
 from ringctl.stores import rows
 from ringctl.stores.counting import RESOLVE_TRIES
 from ringctl.stores.database import Transaction, Value

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ringctl.core.model import Member, Rollout
 from ringctl.core.states import TaskState
-from ringctl.ports.store import Effect, Entry, Exposed, TaskRow
+from ringctl.ports.records import Effect, Entry, Exposed, TaskRow
 from ringctl.stores import rows
 from ringctl.stores.database import Row
 from ringctl.stores.exposing import exposed

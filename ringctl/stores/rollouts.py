@@ -12,7 +12,7 @@ from ringctl.core.digests import GENESIS, canonical, sha256_hex
 from ringctl.core.errors import BugError, ConflictError, NotFound, VersionConflict
 from ringctl.core.model import Member, Rollout
 from ringctl.core.states import RolloutState, Settle, TaskState, WaveState
-from ringctl.ports.store import NewRollout, Summary
+from ringctl.ports.records import NewRollout, Summary
 from ringctl.stores import rows
 from ringctl.stores.counting import Moves
 from ringctl.stores.database import Transaction, Value

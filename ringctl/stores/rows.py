@@ -18,7 +18,7 @@ from ringctl.core.states import (
     WaveKind,
     WaveState,
 )
-from ringctl.ports.store import Effect
+from ringctl.ports.records import Effect
 from ringctl.stores.database import Row, Value
 
 _HALF = 1 << 63

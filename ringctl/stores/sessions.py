@@ -6,7 +6,7 @@ from ringctl.core.errors import SessionLost
 from ringctl.core.model import Session
 from ringctl.core.states import Settle, TaskState, WaveState
 from ringctl.core.timing import HOUR, Instant, Span
-from ringctl.ports.store import Beat, Held, Node
+from ringctl.ports.records import Beat, Held, Node
 from ringctl.stores.counting import Moves
 from ringctl.stores.database import Row, Transaction
 from ringctl.stores.journal import Journal

@@ -9,7 +9,7 @@ from ringctl.core.errors import BugError, VersionConflict
 from ringctl.core.facts import CheckState
 from ringctl.core.states import EffectState, TaskState, Verdict, WaveState
 from ringctl.core.timing import SECOND
-from ringctl.ports.store import LookRecord
+from ringctl.ports.records import LookRecord
 from ringctl.testing.store_rollouts import SuiteFixtures
 from ringctl.testing.store_scene import Scene
 from ringctl.testing.values import NOON

@@ -8,7 +8,8 @@ from ringctl.core.decisions import AddWave, Decision, OpenWave, Step, WithdrawWa
 from ringctl.core.model import Hold, Member, Revision, Rollout, Session, Wave
 from ringctl.core.states import EffectState, RolloutState, Settle, TaskState, WaveState
 from ringctl.core.timing import MINUTE, SECOND
-from ringctl.ports.store import Claim, NewRollout, Store
+from ringctl.ports.records import Claim, NewRollout
+from ringctl.ports.store import Store
 from ringctl.testing.values import NOON, TestClock, a_bundle, a_new_rollout, a_wave, members_of
 
 LEASE = 15 * SECOND

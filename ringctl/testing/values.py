@@ -11,7 +11,7 @@ from ringctl.core.model import Member, Revision, Rollout, Wave
 from ringctl.core.policy import InventorySpec, Policy, RingPolicy
 from ringctl.core.states import RolloutState, WaveKind
 from ringctl.core.timing import MINUTE, SECOND, Instant
-from ringctl.ports.store import NewRollout
+from ringctl.ports.records import NewRollout
 
 NOON: Instant = 1_800_000_000_000_000
 """When tests begin."""

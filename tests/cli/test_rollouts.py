@@ -11,7 +11,7 @@ import pytest
 
 from ringctl.cli import driving
 from ringctl.cli.style import Painter
-from ringctl.ports.store import Entry
+from ringctl.ports.records import Entry
 from tests.cli.conftest import BUNDLE, Ring
 
 START = ("start", "--policy", "policy.yaml", "--bundle", "b1")

@@ -14,7 +14,7 @@ from ringctl.core.decisions import Decided, Step
 from ringctl.core.errors import VersionConflict
 from ringctl.core.states import EffectState, TaskState
 from ringctl.core.timing import MINUTE
-from ringctl.ports.store import Claim
+from ringctl.ports.records import Claim
 from ringctl.stores.sqlite import SQLiteStore
 from ringctl.testing.values import bundle_of, policy_of
 

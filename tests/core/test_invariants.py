@@ -12,7 +12,7 @@ from ringctl.core.invariants import SeenTask, SeenWave
 from ringctl.core.model import Revision
 from ringctl.core.policy import Bake
 from ringctl.core.states import TaskState
-from ringctl.ports.store import Entry
+from ringctl.ports.records import Entry
 from tests.core import worlds as w
 from tests.core.worlds import NOW, SECOND, Verdict, WaveKind, WaveState
 

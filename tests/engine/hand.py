@@ -7,7 +7,7 @@ from ringctl.core.states import Settle, WaveState
 from ringctl.engine.copies import Copies
 from ringctl.engine.guard import Guard, Lease
 from ringctl.engine.running import TaskRun
-from ringctl.ports.store import Claim, TaskRow
+from ringctl.ports.records import Claim, TaskRow
 from tests.engine.world import World
 
 

@@ -8,7 +8,7 @@ import pytest
 from ringctl.core.states import Verdict, WaveState
 from ringctl.core.timing import SECOND
 from ringctl.engine.observe import Observer, control_of, watched_waves
-from ringctl.ports.store import Watched
+from ringctl.ports.records import Watched
 from tests.engine.hand import opened
 from tests.engine.world import POLICY
 

@@ -13,7 +13,7 @@ from ringctl.engine.commands import AmendRequest, Request
 from ringctl.engine.observe import Observer
 from ringctl.engine.parts import Parts
 from ringctl.engine.reconcile import Reconciled, Reconciler
-from ringctl.ports.store import TaskRow
+from ringctl.ports.records import TaskRow
 from ringctl.testing.clock import FakeClock
 from ringctl.testing.parts import make_parts
 from ringctl.testing.scripted_executor import ScriptedExecutor

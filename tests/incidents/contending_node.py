@@ -13,7 +13,7 @@ from typing import Any
 import ringctl.stores.sqlite as engine
 from ringctl.__main__ import main
 from ringctl.core.model import Rollout, Session, Wave
-from ringctl.ports.store import Claim
+from ringctl.ports.records import Claim
 
 PAUSE_S = 0.1
 GUARD = "and state = 'pending'"
