@@ -88,7 +88,7 @@ class Claims(Part):
         takes: list[Mapping[str, Value]] = []
         for fence, row in zip(tx.numbers("fence", len(found)), found, strict=True):
             task, attempt, start_at, resolving, member, account, size, traits, columns = row
-            effects, earlier = _effects(tx, task, member) if attempt or history else ((), ())
+            effects, earlier = effects_of(tx, task, member) if attempt or history else ((), ())
             claim = Claim(
                 id=self._ids(),
                 task=task,
@@ -114,7 +114,7 @@ class Claims(Part):
         return tuple(claims)
 
 
-def _effects(tx: Transaction, task: int, member: int) -> tuple[tuple[Effect, ...], tuple[Effect, ...]]:
+def effects_of(tx: Transaction, task: int, member: int) -> tuple[tuple[Effect, ...], tuple[Effect, ...]]:
     """(the task's own effects, those of the account's older tasks), both in order."""
     own: list[Effect] = []
     earlier: list[Effect] = []

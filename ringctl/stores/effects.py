@@ -13,7 +13,7 @@ from ringctl.stores.database import Transaction
 from ringctl.stores.part import Part
 from ringctl.stores.sessions import given_back
 
-_ENDS: Final = frozenset({TaskState.DONE, TaskState.FAILED, TaskState.UNKNOWN, TaskState.PENDING})
+ENDS: Final = frozenset({TaskState.DONE, TaskState.FAILED, TaskState.UNKNOWN, TaskState.PENDING})
 Trait = tuple[int, int, str, str]
 
 
@@ -128,7 +128,7 @@ class Effects(Part):
     def _end(self, tx: Transaction, ending: Ending, noted: list[Trait]) -> bool:
         """End one claim; False without it: then only its lines are kept, apart."""
         claim, state = ending.claim, ending.state
-        if state not in _ENDS:
+        if state not in ENDS:
             raise BugError(f"a claim does not end as {state}")
         if ending.last is not None and not _end_step(tx, claim, ending.last):
             _log(tx, claim, ending.lines, held=False)

@@ -38,7 +38,7 @@ class Statements:
 
     @classmethod
     def load(cls, engine: str) -> "Statements":
-        """The shared statements (`*.sql`) with the engine's own (`ENGINE/statements.sql`) over them."""
+        """The shared statements (`*.sql`) with the engine's own (`ENGINE/*.sql`, migrations apart) over them."""
         shared: dict[str, str] = {}
         for file in sorted(sql_folder().iterdir(), key=lambda entry: entry.name):
             if file.name.endswith(".sql"):
@@ -47,8 +47,9 @@ class Statements:
                 if twice:
                     raise BugError(f"{file.name}: {', '.join(twice)}: named in another file too")
                 shared |= new
-        own = sql_folder() / engine / "statements.sql"
-        return cls(shared | parse(own.read_text(encoding="utf-8"), own.name))
+        for own in sorted((sql_folder() / engine).glob("[a-z]*.sql")):
+            shared |= parse(own.read_text(encoding="utf-8"), own.name)
+        return cls(shared)
 
     def __getitem__(self, name: str) -> str:
         try:
