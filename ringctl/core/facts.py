@@ -58,15 +58,6 @@ class WaveFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RingFacts:
-    """What is left in a ring under the current revision: members with no task done, running or
-    planned there. `reserve` counts those held back, `rest` the others."""
-
-    rest: int = 0
-    reserve: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Drift:
     """Bytes that are not the pinned ones: `where` names the copy, `files` what differs."""
 
@@ -77,13 +68,12 @@ class Drift:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """The whole picture of one rollout at one moment. A wave or ring without an entry has zeros.
+    """The whole picture of one rollout at one moment. A wave without an entry has zeros.
 
     `proven`: accounts that workers, not people, finished under the current revision.
     """
 
     waves: Mapping[int, WaveFacts] = field(default_factory=dict)
-    rings: Mapping[str, RingFacts] = field(default_factory=dict)
     drift: Drift | None = None
     nodes: int = 0
     unfinished_accounts: int = 0
@@ -93,7 +83,3 @@ class Facts:
     def wave(self, wave_id: int) -> WaveFacts:
         """Facts of one wave."""
         return self.waves.get(wave_id, WaveFacts())
-
-    def ring(self, name: str) -> RingFacts:
-        """Facts of one ring."""
-        return self.rings.get(name, RingFacts())

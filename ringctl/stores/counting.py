@@ -1,4 +1,4 @@
-"""Counters that move in the transaction that moves the rows: per wave and task state, per ring and revision.
+"""Counters that move in the transaction that moves the rows: per wave and task state.
 
 Each session adds to rows of its own ('' for what is not a node's), and readers sum the few rows: so no two
 nodes wait for one hot row, and no reader counts tasks.
@@ -27,7 +27,6 @@ class Moves:
     rollout: int
     session: str = ""
     tasks: Counter[tuple[int, str]] = field(default_factory=Counter)
-    members: Counter[tuple[int, int, int]] = field(default_factory=Counter)
 
     def task(self, wave: int | None, before: str | None, after: str | None, count: int = 1) -> None:
         """`count` tasks of a wave went from one state to another (None: came in, went out)."""
@@ -37,10 +36,6 @@ class Moves:
             self.tasks[wave, before] -= count
         if after is not None:
             self.tasks[wave, after] += count
-
-    def member(self, ring: int, reserve: int, revision: int, count: int) -> None:
-        """Open members of a ring whose newest drawing was under a revision (0: never) became more or fewer."""
-        self.members[ring, reserve, revision] += count
 
     def write(self, tx: Transaction) -> None:
         """Add the sums to the session's rows, and begin anew."""
@@ -52,19 +47,7 @@ class Moves:
                 session=self.session,
                 **{str(state): self.tasks[wave, state] for state in STATES},
             )
-        for (ring, reserve, revision), count in sorted(self.members.items()):
-            if count:
-                tx.run(
-                    "add_ring_count",
-                    rollout=self.rollout,
-                    ring=ring,
-                    reserve=reserve,
-                    revision=revision,
-                    session=self.session,
-                    members=count,
-                )
         self.tasks.clear()
-        self.members.clear()
 
 
 def close_member(tx: Transaction, moves: Moves, member: int, *, proven: int) -> None:
@@ -72,8 +55,7 @@ def close_member(tx: Transaction, moves: Moves, member: int, *, proven: int) -> 
     row = tx.one("close_member", id=member, proven=proven)
     if row is None:
         return
-    ring, reserve, drawn, decade, size = row
-    moves.member(ring, reserve, drawn, -1)
+    decade, size = row
     if proven:
         tx.run(
             "add_done_size",

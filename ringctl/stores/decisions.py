@@ -62,7 +62,7 @@ class Carrying:
         self.moves.task(wave.id, None, TaskState.WAITING, wave.accounts)
 
     def _draw_member(self, decision: AddWave, account: str, row: Row) -> None:
-        member, ring, reserve, rank, is_open, drawn, latest, state, revision, placed = row
+        member, rank, is_open, drawn, latest, state, revision, placed = row
         wave = decision.wave
         start_at = decision.resume_at.get(account, "")
         busy = state in {TaskState.PENDING, TaskState.RUNNING}
@@ -86,8 +86,6 @@ class Carrying:
                 start_at=start_at,
             )
         self.tx.run("draw_member", id=member, revision=wave.revision)
-        self.moves.member(ring, reserve, drawn, -1)
-        self.moves.member(ring, reserve, wave.revision, 1)
 
     def _overtake(self, member: int, revision: int) -> None:
         """Cancel older open tasks of a member: an account has at most one open task."""

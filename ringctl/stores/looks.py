@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ringctl.core.digests import canonical
 from ringctl.core.errors import BugError, VersionConflict
-from ringctl.core.facts import CheckState, Drift, Facts, RingFacts, WaveFacts
+from ringctl.core.facts import CheckState, Drift, Facts, WaveFacts
 from ringctl.core.model import Rollout, Wave
 from ringctl.ports.records import LookRecord, Watched
 from ringctl.stores import rows
@@ -29,7 +29,6 @@ class Looks(Part):
             settling = {wave: _settling(tx, wave) for wave, sums in progress.items() if sums[5]}
             credited = tx.rows("credits_of_rollout", rollout=key)
             verdicts = tx.rows("verdicts_of_rollout", rollout=key)
-            counts = tx.rows("counts_of_rings", rollout=key, revision=rollout.revision.number)
             done = tx.rows("done_decades", rollout=key, revision=rollout.revision.number)
             drift = tx.one("drift_of_rollout", rollout=key)
             nodes = tx.one("alive_sessions", now=tx.now_us())
@@ -44,13 +43,12 @@ class Looks(Part):
             waves[wave] = _wave_facts(
                 settling.get(wave, 0), tasks, (bake, baseline, activity, look, answer), checks.get(wave, {})
             )
-        rings, unfinished = _ring_facts(counts)
+        finished = sum(wave.done + wave.skipped for wave in waves.values())
         return Facts(
             waves=waves,
-            rings=rings,
             drift=_drift(drift),
             nodes=nodes[0],
-            unfinished_accounts=unfinished,
+            unfinished_accounts=rollout.accounts - finished,
             half_done=sum(wave.unknown for wave in waves.values()),
             proven=sum(members for _, members in done),
         )
@@ -187,17 +185,6 @@ def _wave_facts(
         last_answer_us=answer,
         checks=checks,
     )
-
-
-def _ring_facts(
-    counts: Sequence[tuple[str, int, int, int]],
-) -> tuple[dict[str, RingFacts], int]:
-    """Per ring: open members less those drawn under the current revision; and all open members."""
-    rest: dict[str, list[int]] = {}
-    for ring, reserve, members, drawn in counts:
-        rest.setdefault(ring, [0, 0])[reserve] = members - drawn
-    unfinished = sum(members for _, _, members, _ in counts)
-    return {name: RingFacts(rest=n[0], reserve=n[1]) for name, n in rest.items()}, unfinished
 
 
 def _drift(row: tuple[str, str, int] | None) -> Drift | None:

@@ -264,7 +264,7 @@ def _save_waves(tx: Transaction, key: int, rollout: Rollout) -> None:
 
 def _add_members(tx: Transaction, key: int, new: NewRollout) -> None:
     """Stream members and their first tasks in (of r1; of the newest revision where a history is carried over);
-    count them by wave and ring on the way."""
+    count them by wave on the way."""
     revision = new.rollout.revision.number
     positions = {ring.name: position for position, ring in enumerate(new.rollout.policy.rings)}
     count = 0
@@ -283,7 +283,6 @@ def _add_members(tx: Transaction, key: int, new: NewRollout) -> None:
             )
             tasks.append({"id": task_id, "rollout": key, "member": member_id, "revision": revision, "wave": wave,
                           "rank": rows.rank_in(member.rank), "start_at": ""})  # fmt: skip
-            moves.member(ring, int(member.reserve), revision if wave is not None else 0, 1)
             if wave is not None:
                 placed[wave] += 1
         tx.many("add_member", members)

@@ -15,7 +15,7 @@ class Verifying(Reading):
     def verify(self) -> tuple[str, ...]:
         """Everything that does not hold, in words; empty when all does."""
         with self.database.read() as tx:
-            wrong = _progress(tx) + _ring_counts(tx)
+            wrong = _progress(tx)
             wrong += [f"member {member}: {what}" for member, what in tx.rows("unlike_members")]
             wrong += [f"task {task}: {what}" for task, what in tx.rows("unlike_tasks")]
             wrong += [f"done sizes {place}: differ" for place in tx.rows("unlike_sizes")]
@@ -40,15 +40,3 @@ def _progress(tx: Transaction) -> list[str]:
     from ringctl.core.invariants import differences
 
     return differences("progress", counted, kept)
-
-
-def _ring_counts(tx: Transaction) -> list[str]:
-    counted: Counter[tuple[int, int, int, int]] = Counter()
-    for rollout, ring, reserve, drawn, count in tx.rows("recount_members"):
-        counted[rollout, ring, reserve, drawn] += count
-    kept: Counter[tuple[int, int, int, int]] = Counter()
-    for rollout, ring, reserve, revision, count in tx.rows("all_ring_counts"):
-        kept[rollout, ring, reserve, revision] += count
-    from ringctl.core.invariants import differences
-
-    return differences("ring count", counted, kept)

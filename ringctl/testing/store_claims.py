@@ -301,4 +301,3 @@ class ClaimSuite(SuiteFixtures):
         assert states == [TaskState.DONE, TaskState.CANCELLED, TaskState.UNKNOWN, TaskState.CANCELLED]
         facts = scene.store.facts(scene.load())
         assert facts.half_done == 1
-        assert facts.ring("inner").rest == 3

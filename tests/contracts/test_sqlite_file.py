@@ -27,7 +27,7 @@ HOT = [
     "waves_with_unknown", "unknown_tasks", "take_unknown", "effects_of_member", "begin_step", "touch_member",
     "add_intent", "end_step", "end_effect", "task_to_return", "finish_task", "close_member", "take_log_numbers",
     "kill_sessions", "expired_session", "dead_sessions", "orphans_of", "overdue_tasks", "orphan", "rescue_task",
-    "progress_of_rollout", "settling_of_wave", "credits_of_rollout", "verdicts_of_rollout", "counts_of_rings",
+    "progress_of_rollout", "settling_of_wave", "credits_of_rollout", "verdicts_of_rollout",
     "drift_of_rollout", "alive_sessions", "recent_sessions", "untouched_members", "rollout_row", "waves_of",
     "revisions_of", "save_rollout", "count_look", "candidate_page", "largest_done", "largest_touched",
     "notable_tasks",
@@ -306,7 +306,6 @@ def test_a_closed_store_opens_again(store: SQLiteStore) -> None:
     ("damage", "word"),
     [
         ("update progress set done = done + 1", "progress"),
-        ("update ring_count set members = members + 1 where revision = 0", "ring count"),
         ("update member set is_open = 1", "is_open"),
         ("update done_size set largest = largest + 1", "done sizes"),
         ("update member set drawn = 5", "drawn"),

@@ -6,7 +6,6 @@ import pytest
 
 from ringctl.core.bundle import Live
 from ringctl.core.errors import Finding, UnsafePlan
-from ringctl.core.facts import Facts, RingFacts
 from ringctl.core.fleet import Account, Selector, Term
 from ringctl.core.judging import Judgement, combine, credit, gate
 from ringctl.core.timing import DAY, HOUR, MINUTE, SECOND, human, rfc3339
@@ -28,8 +27,6 @@ def test_an_unknown_name_is_a_key_error():
 
 def test_known_names_are_found():
     assert w.bundle().step("b").id == "b"
-    assert Facts(rings={"first": RingFacts(rest=2)}).ring("first").rest == 2
-    assert Facts().ring("first") == RingFacts()
 
 
 @pytest.mark.parametrize(

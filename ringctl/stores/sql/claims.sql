@@ -138,7 +138,7 @@ returning rollout, member, holder
 
 -- name: close_member
 update member set is_open = 0, proven = :proven where id = :id and is_open = 1
-returning ring, reserve, drawn, decade, size
+returning decade, size
 
 -- name: add_done_size
 insert into done_size (rollout, revision, decade, session, members, largest)

@@ -18,12 +18,6 @@ select id, bake_us, baseline_us, activity, last_look_us, last_answer_us from wav
 -- name: verdicts_of_rollout
 select wave, check_name, verdict, reason, at_us, error, failed, numbers from latest_verdict where rollout = :rollout
 
--- name: counts_of_rings
--- open members per ring, and how many of them are drawn under the current revision
-select r.name, c.reserve, sum(c.members), sum(case when c.revision = :revision then c.members else 0 end)
-  from ring_count c join ring r on r.rollout = c.rollout and r.position = c.ring
- where c.rollout = :rollout group by c.ring, r.name, c.reserve
-
 -- name: drift_of_rollout
 select place, files, at_us from drift where rollout = :rollout order by at_us, place limit 1
 

@@ -100,7 +100,7 @@ insert into member (id, rollout, account, ring, size, decade, reserve, rank, tra
 values (:id, :rollout, :account, :ring, :size, :decade, :reserve, :rank, :traits, :columns, :drawn)
 
 -- name: member_to_draw
-select m.id, m.ring, m.reserve, m.rank, m.is_open, m.drawn, t.id, t.state, t.revision, t.wave
+select m.id, m.rank, m.is_open, m.drawn, t.id, t.state, t.revision, t.wave
   from member m left join task t on t.member = m.id and t.revision = (
        select max(revision) from task where member = m.id)
  where m.rollout = :rollout and m.account = :account
@@ -156,11 +156,6 @@ on conflict (rollout, wave, session) do update set
        running = progress.running + excluded.running, done = progress.done + excluded.done,
        failed = progress.failed + excluded.failed, unknown = progress.unknown + excluded.unknown,
        cancelled = progress.cancelled + excluded.cancelled, skipped = progress.skipped + excluded.skipped
-
--- name: add_ring_count
-insert into ring_count (rollout, ring, reserve, revision, session, members)
-values (:rollout, :ring, :reserve, :revision, :session, :members)
-on conflict (rollout, ring, reserve, revision, session) do update set members = ring_count.members + excluded.members
 
 -- name: journal_head
 select journal_seq, journal_hash from rollout where key = :rollout

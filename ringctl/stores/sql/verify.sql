@@ -8,12 +8,6 @@ select rollout, wave, sum(waiting), sum(pending), sum(running), sum(done), sum(f
        sum(skipped)
   from progress group by rollout, wave
 
--- name: recount_members
-select rollout, ring, reserve, drawn, count(*) from member where is_open = 1 group by rollout, ring, reserve, drawn
-
--- name: all_ring_counts
-select rollout, ring, reserve, revision, sum(members) from ring_count group by rollout, ring, reserve, revision
-
 -- name: unlike_sizes
 -- what was kept of done accounts against the accounts: (rollout, revision, decade) that differ
 select rollout, proven, decade, count(*), max(size) from member where proven > 0 group by rollout, proven, decade

@@ -1,6 +1,5 @@
--- works-with: 1
--- Nodes that were told to drain, or ended by themselves; and counts of what should be seldom. Only adds: a ringctl that
--- knows schema 1 works on beside one that knows this.
+-- Nodes that were told to drain, or ended by themselves; counts of what should be seldom. What is left to do is counted
+-- from `progress` alone: a ringctl that knows only schema 1 would miss `ring_count`, and is refused.
 
 alter table node_session add column drained_by text not null default '';  -- who told it to; '' for nobody
 alter table node_session add column ended smallint not null default 0;  -- it ended by itself: nothing was lost
@@ -11,3 +10,5 @@ create table tally (              -- of what should be seldom: fenced writes, do
   value bigint not null,
   primary key (name, session)
 );
+
+drop table ring_count;

@@ -92,7 +92,7 @@ with clock as materialized (
 ), closed as (
   update member m set is_open = 0, proven = h.revision from held h
    where m.id = h.member and m.is_open = 1 and h.state = 'done'
-  returning m.rollout, m.ring, m.reserve, m.drawn, m.decade, m.size, h.revision, h.holder
+  returning m.rollout, m.decade, m.size, h.revision, h.holder
 ), counted as (
   insert into progress (rollout, wave, session, waiting, pending, running, done, failed, unknown, cancelled, skipped)
   select rollout, wave, holder || :slot, 0, 0, -count(*), count(*) filter (where state = 'done'),
@@ -101,12 +101,6 @@ with clock as materialized (
   on conflict (rollout, wave, session) do update set running = progress.running + excluded.running,
          done = progress.done + excluded.done, failed = progress.failed + excluded.failed,
          unknown = progress.unknown + excluded.unknown
-), left_rings as (
-  insert into ring_count (rollout, ring, reserve, revision, session, members)
-  select rollout, ring, reserve, drawn, holder || :slot, -count(*) from closed
-   group by rollout, ring, reserve, drawn, holder
-  on conflict (rollout, ring, reserve, revision, session) do update set
-         members = ring_count.members + excluded.members
 ), done_sizes as (
   insert into done_size (rollout, revision, decade, session, members, largest)
   select rollout, revision, decade, holder || :slot, count(*), max(size) from closed
