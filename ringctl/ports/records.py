@@ -121,6 +121,17 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """That a step is about to be sent under a claim: see `Store.intent`."""
+
+    claim: Claim
+    step: str
+    digest: str
+    key: str
+    deadline_us: Span
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
     """How a claim ends: see `Store.finish`."""
 

@@ -18,6 +18,7 @@ from ringctl.ports.records import (
     Ending,
     Entry,
     Exposed,
+    Intent,
     LookRecord,
     NewRollout,
     Node,
@@ -177,9 +178,7 @@ class Store(Protocol):
         claim is not current, or the task was cancelled."""
         ...
 
-    def intend_all(
-        self, claims: Sequence[Claim], step: str, digest: str, keys: Sequence[str], *, deadline_us: Span
-    ) -> frozenset[str]:
+    def intend_all(self, intents: Sequence[Intent]) -> frozenset[str]:
         """`intent` for many tasks in one transaction, for steps that a ledger fences. Returns the ids of the
         claims that were begun; the others are lost, or cancelled."""
         ...

@@ -1,17 +1,19 @@
 """Effects: what a holder writes while it runs a task. Every write names the claim, and changes nothing without it."""
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Final
 
 from ringctl.core.digests import canonical
 from ringctl.core.errors import BugError, ClaimLost
 from ringctl.core.states import EffectState, TaskState
 from ringctl.core.timing import Span
-from ringctl.ports.records import Claim, Ending, Result
+from ringctl.ports.records import Claim, Ending, Intent, Result
 from ringctl.stores.counting import FENCED, Moves, close_member, tally
 from ringctl.stores.database import Transaction
 from ringctl.stores.part import Part
 from ringctl.stores.sessions import given_back
+from ringctl.stores.together import Together
 
 ENDS: Final = frozenset({TaskState.DONE, TaskState.FAILED, TaskState.UNKNOWN, TaskState.PENDING})
 Trait = tuple[int, int, str, str]
@@ -20,26 +22,32 @@ Trait = tuple[int, int, str, str]
 class Effects(Part):
     """The store's methods about what a claim's holder does."""
 
+    @cached_property
+    def _intents(self) -> Together[Intent, bool]:
+        return Together(self._intend)
+
+    @cached_property
+    def _endings(self) -> Together[Ending, bool]:
+        return Together(self._finish)
+
     def intent(self, claim: Claim, step: str, digest: str, key: str, *, deadline_us: Span) -> None:
         """See `Store.intent`."""
-        with self.database.write() as tx:
-            held = self._begin(tx, claim, step, (digest, key), deadline_us)
-        if not held:
+        what = Intent(claim=claim, step=step, digest=digest, key=key, deadline_us=deadline_us)
+        if not self._intents(what):
             raise self._lost(claim)
-        self._saw_touched(claim)
 
-    def intend_all(
-        self, claims: Sequence[Claim], step: str, digest: str, keys: Sequence[str], *, deadline_us: Span
-    ) -> frozenset[str]:
+    def intend_all(self, intents: Sequence[Intent]) -> frozenset[str]:
         """See `Store.intend_all`."""
-        begun: list[Claim] = []
+        return self._counted([one.claim for one in intents], self._intend(intents))
+
+    def _intend(self, intents: Sequence[Intent]) -> list[bool]:
+        """Write intents in one transaction; whether each has its claim."""
         with self.database.write() as tx:
-            for claim, key in zip(claims, keys, strict=True):
-                if self._begin(tx, claim, step, (digest, key), deadline_us):
-                    begun.append(claim)
-        for claim in begun:
-            self._saw_touched(claim)
-        return self._counted(claims, frozenset(claim.id for claim in begun))
+            begun = [self._begin(tx, one) for one in intents]
+        for one, held in zip(intents, begun, strict=True):
+            if held:
+                self._saw_touched(one.claim)
+        return begun
 
     def result(
         self,
@@ -68,20 +76,20 @@ class Effects(Part):
     ) -> None:
         """See `Store.finish`. A task given back that stands half way in a withdrawn wave is `unknown`."""
         ending = Ending(claim=claim, state=state, reason=reason, lines=lines, last=last)
-        noted: list[Trait] = []
-        with self.database.write() as tx:
-            held = self._end(tx, ending, noted)
-        if not held:
+        if not self._endings(ending):
             raise self._lost(claim)
-        self._traits_done.update(noted)
 
     def finish_all(self, endings: Sequence[Ending]) -> frozenset[str]:
         """See `Store.finish_all`."""
+        return self._counted([one.claim for one in endings], self._finish(endings))
+
+    def _finish(self, endings: Sequence[Ending]) -> list[bool]:
+        """End claims in one transaction; whether each was held."""
         noted: list[Trait] = []
         with self.database.write() as tx:
-            ended = frozenset(one.claim.id for one in endings if self._end(tx, one, noted))
+            ended = [self._end(tx, one, noted) for one in endings]
         self._traits_done.update(noted)
-        return self._counted([one.claim for one in endings], ended)
+        return ended
 
     def log(self, claim: Claim, lines: Sequence[str]) -> None:
         """See `Store.log`."""
@@ -93,12 +101,10 @@ class Effects(Part):
             raise self._lost(claim)
 
     # -- one claim inside a transaction ------------------------------------------------------------
-    def _begin(
-        self, tx: Transaction, claim: Claim, step: str, what: tuple[str, str], deadline_us: Span
-    ) -> bool:
+    def _begin(self, tx: Transaction, intent: Intent) -> bool:
         """Write the intent; False, and nothing written, without the claim."""
-        now = tx.now_us()
-        begun = tx.one("begin_step", task=claim.task, claim=claim.id, now=now, deadline=deadline_us)
+        now, claim = tx.now_us(), intent.claim
+        begun = tx.one("begin_step", task=claim.task, claim=claim.id, now=now, deadline=intent.deadline_us)
         if begun is None:
             return False
         member, begun_us = begun
@@ -106,19 +112,18 @@ class Effects(Part):
             tx.run("touch_member", id=member, now=now)
             if claim.size > self._touched.get(claim.rollout, -1.0):
                 tx.run("put_touched_size", task=claim.task, size=claim.size)
-        digest, key = what
         added = tx.run(
             "add_intent",
             task=claim.task,
-            step=step,
-            digest=digest,
-            key=key,
+            step=intent.step,
+            digest=intent.digest,
+            key=intent.key,
             fence=claim.fence,
             claim=claim.id,
             now=now,
         )
         if added != 1:
-            raise BugError(f"step {step} took effect on {claim.account}: it is never begun again")
+            raise BugError(f"step {intent.step} took effect on {claim.account}: it is never begun again")
         return True
 
     def _saw_touched(self, claim: Claim) -> None:
@@ -177,10 +182,11 @@ class Effects(Part):
         self.add_tally(FENCED)
         return claim_lost(claim)
 
-    def _counted(self, claims: Sequence[Claim], held: frozenset[str]) -> frozenset[str]:
-        if len(held) < len(claims):
-            self.add_tally(FENCED, len(claims) - len(held))
-        return held
+    def _counted(self, claims: Sequence[Claim], held: Sequence[bool]) -> frozenset[str]:
+        """The ids of the claims that were held; the others' writes were refused, and are counted."""
+        if not all(held):
+            self.add_tally(FENCED, len(held) - sum(held))
+        return frozenset(claim.id for claim, mine in zip(claims, held, strict=True) if mine)
 
     def add_tally(self, name: str, count: int = 1) -> None:
         """See `Store.add_tally`."""

@@ -27,6 +27,13 @@ SETTINGS: Final = {
     "lock_timeout": "2s",
     "statement_timeout": "5s",
     "search_path": SCHEMA,
+    # Every statement walks by keys, and is planned once: what the statistics say of a table that was empty a minute
+    # ago must not turn a claim into a scan (measured: 0.13 ms against 246 ms).
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "jit": "off",
     "application_name": "ringctl",
 }
 _DEFAULTS: Final = {

@@ -6,15 +6,14 @@ these statements may be sent twice under one claim, and the second one says what
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Final
 
 from ringctl.core.digests import canonical
 from ringctl.core.errors import BugError
 from ringctl.core.model import Rollout, Session, Wave
 from ringctl.core.states import EffectState, TaskState
-from ringctl.core.timing import Span
-from ringctl.ports.records import Claim, Ending, Result
+from ringctl.ports.records import Claim, Ending, Intent, Result
 from ringctl.stores import rows
 from ringctl.stores.claims import Claims, effects_of
 from ringctl.stores.database import Value
@@ -91,63 +90,36 @@ class PostgresHot(Claims, Effects):
         return tuple(claims)
 
     # -- running -----------------------------------------------------------------------------------
-    def intent(self, claim: Claim, step: str, digest: str, key: str, *, deadline_us: Span) -> None:
-        """See `Store.intent`."""
-        if not self._intend([claim], step, digest, [key], deadline_us):
-            raise self._lost(claim)
-
-    def intend_all(
-        self, claims: Sequence[Claim], step: str, digest: str, keys: Sequence[str], *, deadline_us: Span
-    ) -> frozenset[str]:
-        """See `Store.intend_all`."""
-        return self._counted(claims, self._intend(claims, step, digest, keys, deadline_us))
-
-    def _intend(
-        self, claims: Sequence[Claim], step: str, digest: str, keys: Sequence[str], deadline_us: Span
-    ) -> frozenset[str]:
-        largest = max(claims, key=lambda claim: claim.size)
+    def _intend(self, intents: Sequence[Intent]) -> list[bool]:
+        largest = max((one.claim for one in intents), key=lambda claim: claim.size)
         seen = largest.size <= self._touched.get(largest.rollout, -1.0)
         found, _ = self.database.statement(
             "intend_tasks",
-            tasks=[claim.task for claim in claims],
-            claims=[claim.id for claim in claims],
-            fences=[claim.fence for claim in claims],
-            keys=list(keys),
-            step=step,
-            digest=digest,
-            deadline=deadline_us,
-            size=None if seen else largest.size,
+            tasks=numbers(one.claim.task for one in intents),
+            claims=texts(one.claim.id for one in intents),
+            fences=numbers(one.claim.fence for one in intents),
+            steps=texts(one.step for one in intents),
+            digests=texts(one.digest for one in intents),
+            keys=texts(one.key for one in intents),
+            deadlines=numbers(one.deadline_us for one in intents),
+            largest=None if seen else largest.id,
+            size=largest.size,
         )
         if not all(noted for _, noted in found):
-            raise BugError(f"step {step} took effect already: it is never begun again")
-        if found:
+            raise BugError("a step that took effect is never begun again")
+        begun = {claim for claim, _ in found}
+        if largest.id in begun:
             self._saw_touched(largest)
-        return frozenset(claim for claim, _ in found)
+        return [one.claim.id in begun for one in intents]
 
-    def finish(
-        self,
-        claim: Claim,
-        state: TaskState,
-        reason: str = "",
-        *,
-        lines: Sequence[str] = (),
-        last: Result | None = None,
-    ) -> None:
-        """See `Store.finish`."""
-        ending = Ending(claim=claim, state=state, reason=reason, lines=lines, last=last)
-        if not self._is_plain(ending):
-            super().finish(claim, state, reason, lines=lines, last=last)
-        elif not self._finish([ending]):
-            raise self._lost(claim)
-
-    def finish_all(self, endings: Sequence[Ending]) -> frozenset[str]:
-        """See `Store.finish_all`."""
-        plain = [ending for ending in endings if self._is_plain(ending)]
-        rest = [ending for ending in endings if not self._is_plain(ending)]
-        ended = self._finish(plain) if plain else frozenset()
+    def _finish(self, endings: Sequence[Ending]) -> list[bool]:
+        plain = [one for one in endings if self._is_plain(one)]
+        ended = self._finish_plain(plain) if plain else set()
+        rest = [one for one in endings if not self._is_plain(one)] if len(plain) < len(endings) else []
         if rest:
-            ended |= super().finish_all(rest)
-        return self._counted([ending.claim for ending in plain], ended & {e.claim.id for e in plain}) | ended
+            held = super()._finish(rest)
+            ended |= {one.claim.id for one, mine in zip(rest, held, strict=True) if mine}
+        return [one.claim.id in ended for one in endings]
 
     def _is_plain(self, ending: Ending) -> bool:
         """Whether the one statement covers it: nothing given back, no resolution, no trait value met first here."""
@@ -167,35 +139,49 @@ class PostgresHot(Claims, Effects):
                 key = self._keys[claim.rollout] = rollout_key(tx, claim.rollout)
         return not self._new_traits(key, claim)
 
-    def _finish(self, endings: Sequence[Ending]) -> frozenset[str]:
-        lasts = [ending.last or Result(step="", state=EffectState.DONE) for ending in endings]
+    def _finish_plain(self, endings: Sequence[Ending]) -> set[str]:
+        lasts = [ending.last or _NO_STEP for ending in endings]
         said = list(_said(endings))
-        identity: dict[str, list[object]] = {
-            "tasks": [ending.claim.task for ending in endings],
-            "claims": [ending.claim.id for ending in endings],
-            "steps": [last.step for last in lasts],
-            "results": [str(last.state) for last in lasts],
+        identity = {
+            "tasks": numbers(ending.claim.task for ending in endings),
+            "claims": texts(ending.claim.id for ending in endings),
+            "steps": texts(last.step for last in lasts),
+            "results": texts(last.state for last in lasts),
         }
         found, repeated = self.database.statement(
             "finish_tasks",
-            fences=[ending.claim.fence for ending in endings],
-            states=[str(ending.state) for ending in endings],
-            reasons=[ending.reason for ending in endings],
-            outcomes=[canonical(last.outcome) for last in lasts],
-            lines=[len(ending.lines) for ending in endings],
-            line_tasks=[task for task, _, _ in said],
-            line_numbers=[number for _, number, _ in said],
-            line_texts=[line for _, _, line in said],
+            fences=numbers(ending.claim.fence for ending in endings),
+            states=texts(ending.state for ending in endings),
+            reasons=texts(ending.reason for ending in endings),
+            outcomes=texts(canonical(last.outcome) for last in lasts),
+            lines=numbers(len(ending.lines) for ending in endings),
+            line_tasks=numbers(task for task, _, _ in said),
+            line_numbers=numbers(number for _, number, _ in said),
+            line_texts=texts(line for _, _, line in said),
             slot=self.database.slot(),
             **identity,
         )
-        if not all(ended for _, _, ended in found):
+        if not all(ended for _, ended in found):
             raise BugError("a result without an intent")
-        held = {claim for claim, _, _ in found}
+        held = {claim for claim, _ in found}
         if repeated and len(held) < len(endings):
             before, _ = self.database.statement("ended_by", **identity)
             held |= {claim for (claim,) in before}
-        return frozenset(held)
+        return held
+
+
+_NO_STEP: Final = Result(step="", state=EffectState.DONE)
+
+
+def numbers(values: Iterable[int]) -> str:
+    """An array of integers as PostgreSQL reads it: a list that psycopg adapts costs ten times as much."""
+    return "{" + ",".join(map(str, values)) + "}"
+
+
+def texts(values: Iterable[str]) -> str:
+    """An array of texts as PostgreSQL reads it."""
+    quoted = ['"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for value in values]
+    return "{" + ",".join(quoted) + "}"
 
 
 def _said(endings: Sequence[Ending]) -> Iterator[tuple[int, int, str]]:

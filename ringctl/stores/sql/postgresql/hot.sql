@@ -36,23 +36,24 @@ select t.id, t.claim, t.fence, t.attempt, t.start_at, t.resolving, m.id, m.accou
 with clock as materialized (
   select coalesce(:now, (extract(epoch from clock_timestamp()) * 1000000)::bigint) as now
 ), given as materialized (
-  select * from unnest(:tasks::bigint[], :claims::text[], :keys::text[], :fences::bigint[]) as g (task, claim, key, fence)
+  select * from unnest(:tasks::bigint[], :claims::text[], :fences::bigint[], :steps::text[], :digests::text[],
+                       :keys::text[], :deadlines::bigint[]) as g (task, claim, fence, step, digest, key, deadline)
 ), held as (
-  update task t set deadline_us = clock.now + :deadline, begun_us = coalesce(t.begun_us, clock.now)
+  update task t set deadline_us = clock.now + g.deadline, begun_us = coalesce(t.begun_us, clock.now)
     from given g, clock
    where t.id = g.task and t.claim = g.claim and t.state = 'running' and t.cancel = 0
-  returning t.id, t.member, t.rollout, t.holder, t.begun_us = clock.now as first, g.claim, g.key, g.fence
+  returning t.id, t.member, t.rollout, t.holder, t.begun_us = clock.now as first, g.claim, g.fence, g.step, g.digest, g.key
 ), touched as (
   update member m set touched_us = clock.now from held h, clock
    where m.id = h.member and h.first and m.touched_us is null
 ), sized as (
   insert into touched_size (rollout, session, largest)
-  select rollout, holder, :size from held where :size::double precision is not null limit 1
+  select rollout, holder, :size from held where claim = :largest
   on conflict (rollout, session) do update set largest = greatest(touched_size.largest, excluded.largest)
 ), noted as (
   insert into effect (task, seq, step, digest, idem_key, state, fence, claim, first_us, began_us)
-  select h.id, (select coalesce(max(e.seq), 0) + 1 from effect e where e.task = h.id), :step, :digest, h.key, 'intent',
-         h.fence, h.claim, clock.now, clock.now
+  select h.id, (select coalesce(max(e.seq), 0) + 1 from effect e where e.task = h.id), h.step, h.digest, h.key,
+         'intent', h.fence, h.claim, clock.now, clock.now
     from held h, clock
   on conflict (task, step) do update set digest = excluded.digest, idem_key = excluded.idem_key, state = 'intent',
          fence = excluded.fence, claim = excluded.claim, began_us = excluded.began_us, ended_us = null,
@@ -108,7 +109,7 @@ with clock as materialized (
   on conflict (rollout, revision, decade, session) do update set members = done_size.members + excluded.members,
          largest = greatest(done_size.largest, excluded.largest)
 )
-select h.claim, h.rollout, h.step = '' or exists (select 1 from ended e where e.task = h.id) from held h
+select h.claim, h.step = '' or exists (select 1 from ended e where e.task = h.id) from held h
 
 -- name: ended_by
 -- after a lost answer: the claims whose result this very statement had saved before
