@@ -7,7 +7,7 @@ and outbox message are written in one transaction. Times are integer microsecond
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from ringctl.core.states import EffectState, TaskState
@@ -53,6 +53,11 @@ class Store(Protocol):
 
     def now_us(self) -> Instant:
         """The store's clock."""
+        ...
+
+    def on_change(self, told: Callable[[], None]) -> Callable[[], None]:
+        """Call `told` from another thread soon after a decision was saved, by whomever: a hint that may be lost or
+        come too often. Returns what ends it."""
         ...
 
     def close(self) -> None:

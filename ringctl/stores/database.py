@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from ringctl.core.timing import Instant
+from ringctl.stores.news import Watch
 from ringctl.stores.statements import Statements
 
 Value = None | int | float | str | bytes
@@ -48,6 +49,8 @@ class Database(Protocol):
     """
 
     statements: Statements
+    watch_every_s: float
+    """How long a watch waits at a time."""
 
     def write(self) -> AbstractContextManager[Transaction]:
         """A transaction that may write."""
@@ -63,6 +66,10 @@ class Database(Protocol):
 
     def check(self) -> tuple[int, int]:
         """See `Store.check`."""
+        ...
+
+    def watch(self) -> Watch:
+        """Open what sees changes of decisions."""
         ...
 
     def close(self) -> None:

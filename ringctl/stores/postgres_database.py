@@ -31,6 +31,7 @@ _NUMBERS: Final = {"fence": "next_fences", "member": "next_members", "task": "ne
 SLOTS: Final = 16
 """Rows that the threads of one node spread their counts over: a row is locked until its commit is on disk."""
 RETRIES: Final = 2
+CHANNEL: Final = "ringctl"
 _FENCE_BITS: Final = 40
 """A fence is the server's timeline above a sequence: it rises over a fail-over that lost the last numbers."""
 
@@ -220,6 +221,12 @@ class PostgresDatabase:
             sure = reading or rolled_back(error) or isinstance(error, psycopg.IntegrityError)
             raise (unavailable if sure else in_doubt)(error, where) from error
 
+    watch_every_s = 5.0
+
+    def watch(self) -> ServerWatch:
+        """See `Database.watch`."""
+        return ServerWatch(self.connections.open())
+
     def close(self) -> None:
         """Close idle connections."""
         self.connections.close()
@@ -283,6 +290,22 @@ class PostgresDatabase:
             tx.run("add_migration", checksum=migration.checksum, now=tx.now_us(), **row)
         self.commit(raw)
         return lacking
+
+
+class ServerWatch:
+    """Hears what the journal's writers tell (`pg_notify` in their transaction)."""
+
+    def __init__(self, raw: psycopg.Connection) -> None:
+        self._raw = raw
+        raw.execute(f"listen {CHANNEL}")
+
+    def wait(self, seconds: float) -> bool:
+        """See `Watch.wait`."""
+        return any(True for _ in self._raw.notifies(timeout=seconds, stop_after=1))
+
+    def close(self) -> None:
+        """See `Watch.close`."""
+        self._raw.close()
 
 
 def _roll_back(raw: psycopg.Connection) -> None:

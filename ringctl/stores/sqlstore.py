@@ -1,9 +1,12 @@
 """A store over any SQL engine: all its methods, by noun. An engine adds its connection (`database`)."""
 
+from collections.abc import Callable
+
 from ringctl.core.timing import Instant
 from ringctl.stores.claims import Claims
 from ringctl.stores.effects import Effects
 from ringctl.stores.looks import Looks
+from ringctl.stores.news import News
 from ringctl.stores.resolving import Resolving
 from ringctl.stores.rollouts import Rollouts
 from ringctl.stores.sessions import Sessions
@@ -31,6 +34,10 @@ class SqlStore(Rollouts, Sessions, Claims, Effects, Resolving, Looks, Verifying)
         """See `Store.now_us`."""
         with self.database.read() as tx:
             return tx.now_us()
+
+    def on_change(self, told: Callable[[], None]) -> Callable[[], None]:
+        """See `Store.on_change`."""
+        return News(self.database.watch, told, every_s=self.database.watch_every_s).stop
 
     def close(self) -> None:
         """See `Store.close`."""

@@ -9,7 +9,8 @@ from ringctl.core.fleet import Fleet
 from ringctl.core.judging import Judge
 from ringctl.core.policy import InventorySpec
 from ringctl.engine.parts import Parts
-from ringctl.stores.sqlite import SQLiteDatabase, SQLiteStore
+from ringctl.stores.sqlite import SQLiteStore
+from ringctl.stores.sqlite_database import SQLiteDatabase
 from ringctl.testing.clock import FakeClock
 from ringctl.testing.scripted_executor import ScriptedExecutor
 from ringctl.testing.scripted_source import ScriptedSource

@@ -1,5 +1,6 @@
 """Conformance of a store: rollouts, decisions, journal, counters, draws."""
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -334,3 +335,15 @@ class RolloutSuite(SuiteFixtures):
             found: list[Rollout] = list(pool.map(lambda _: scene.load(), range(20)))
         assert found == [scene.load()] * 20
         assert found[0].wave(1).state is WaveState.OPEN
+
+    # -- hints -------------------------------------------------------------------------------------
+    def test_a_decision_is_told(self, scene: Scene, make_store: StoreFactory) -> None:
+        """Who listens at another store on the same state hears of a decision; not any more after the end."""
+        scene.start()
+        told = threading.Event()
+        stop = make_store(scene.clock).on_change(told.set)
+        assert told.wait(10)  # at the beginning: what happened while nobody listened
+        told.clear()
+        scene.store.record("ro-1", "noted", {}, actor="ana")
+        assert told.wait(10)
+        stop()

@@ -88,6 +88,10 @@ select t.id, t.attempt, t.start_at, 1, m.id, m.account, m.size, m.traits, m.colu
    and exists (select 1 from effect e where e.task = t.id and e.state in ('intent', 'unknown'))
  order by t.resolve_after_us, t.rank limit :limit for update of t skip locked
 
+-- name: add_outbox
+-- with the commit the nodes that listen are told: a hint, they look by themselves too
+insert into outbox (rollout, seq) select :rollout, :seq from (select pg_notify('ringctl', '')) as told
+
 -- name: put_latest_verdict
 insert into latest_verdict (rollout, wave, check_name, verdict, reason, at_us, error, failed, numbers)
 values (:rollout, :wave, :check_name, :verdict, :reason, :at_us, :error, :failed, :numbers)
