@@ -56,6 +56,10 @@ class Database(Protocol):
         """A transaction that may write."""
         ...
 
+    def ask(self, statement: str, /, **parameters: Value) -> list[Row]:
+        """The rows of one reading statement, by itself: `now` is at hand as a parameter."""
+        ...
+
     def read(self) -> AbstractContextManager[Transaction]:
         """A transaction that sees one state of everything and writes nothing."""
         ...

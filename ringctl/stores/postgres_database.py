@@ -186,6 +186,10 @@ class PostgresDatabase:
                 self.connections.give(raw)
         raise BugError("unreachable")
 
+    def ask(self, statement: str, /, **parameters: Value) -> list[Row]:
+        """See `Database.ask`."""
+        return self.statement(statement, **parameters)[0]
+
     def write(self) -> _Scope:
         """A transaction that may write."""
         return _Scope(self, "begin_write")

@@ -6,29 +6,38 @@ these statements may be sent twice under one claim, and the second one says what
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from ringctl.core.digests import canonical
 from ringctl.core.errors import BugError
 from ringctl.core.model import Rollout, Session, Wave
-from ringctl.core.states import EffectState, TaskState
-from ringctl.ports.records import Claim, Ending, Intent, Result
+from ringctl.core.states import EffectState, Settle, TaskState
+from ringctl.ports.records import Beat, Claim, Ending, Held, Intent, Result
 from ringctl.stores import rows
 from ringctl.stores.claims import Claims, effects_of
 from ringctl.stores.database import Value
 from ringctl.stores.effects import ENDS, Effects
 from ringctl.stores.journal import rollout_key
-from ringctl.stores.sessions import session_lost
+from ringctl.stores.sessions import Sessions, session_lost
 
 if TYPE_CHECKING:
     from ringctl.stores.postgres_database import PostgresDatabase
 
 
-class PostgresHot(Claims, Effects):
+class PostgresHot(Sessions, Claims, Effects):
     """The hot methods; everything rare is as in every store."""
 
     database: PostgresDatabase
+
+    # -- living ------------------------------------------------------------------------------------
+    def beat(self, session: Session) -> Beat:
+        """See `Store.beat`."""
+        found, _ = self.database.statement("renew_and_report", id=session.id, lease=session.lease_us)
+        if not found:
+            raise session_lost(session)
+        held = (Held(task=t, claim=c, settle=Settle(s), cancelled=bool(x)) for _, t, c, s, x in found if t)
+        return Beat(draining=found[0][0], held=tuple(held))
 
     # -- claiming ----------------------------------------------------------------------------------
     def claim(self, session: Session, rollout: Rollout, wave: Wave, *, limit: int) -> tuple[Claim, ...]:
@@ -111,6 +120,46 @@ class PostgresHot(Claims, Effects):
         if largest.id in begun:
             self._saw_touched(largest)
         return [one.claim.id in begun for one in intents]
+
+    def result(
+        self,
+        claim: Claim,
+        step: str,
+        state: EffectState,
+        outcome: Mapping[str, object],
+        *,
+        lines: Sequence[str] = (),
+    ) -> None:
+        """See `Store.result`. The result of a step asked after (a resolution) is written by the shared way."""
+        if claim.resolving or state is EffectState.INTENT:
+            super().result(claim, step, state, outcome, lines=lines)
+            return
+        found, repeated = self.database.statement(
+            "save_results",
+            task=claim.task,
+            claim=claim.id,
+            fence=claim.fence,
+            step=step,
+            state=state,
+            outcome=canonical(outcome),
+            lines=len(lines),
+            line_texts=texts(lines),
+        )
+        if not found and not (repeated and self._ended_before(claim, step, state)):
+            raise self._lost(claim)
+        if not all(ended for (ended,) in found):
+            raise BugError(f"a result of {step} on {claim.account} without an intent")
+
+    def _ended_before(self, claim: Claim, step: str, state: EffectState) -> bool:
+        """Whether a result whose answer was lost had been saved after all."""
+        found = self.database.ask(
+            "ended_by",
+            tasks=numbers([claim.task]),
+            claims=texts([claim.id]),
+            steps=texts([step]),
+            results=texts([state]),
+        )
+        return bool(found)
 
     def _finish(self, endings: Sequence[Ending]) -> list[bool]:
         plain = [one for one in endings if self._is_plain(one)]

@@ -100,8 +100,7 @@ class Rollouts(Part):
     # -- reading -----------------------------------------------------------------------------------
     def rollouts(self, *, only_open: bool = False) -> tuple[Summary, ...]:
         """See `Store.rollouts`."""
-        with self.database.read() as tx:
-            found = tx.rows("open_rollouts" if only_open else "all_rollouts")
+        found = self.database.ask("open_rollouts" if only_open else "all_rollouts")
         return tuple(
             Summary(
                 id=ident,

@@ -89,9 +89,8 @@ class Sessions(Part):
     def rescue(self, *, grace_us: Span, limit: int = 100) -> int:
         """See `Store.rescue`. A first, read-only look keeps the many ticks with nothing to do out of the
         writers' way; what is found is looked at again in the writing transaction."""
-        with self.database.read() as tx:
-            if not _anything_to_rescue(tx, grace_us):
-                return 0
+        if not self.database.ask("anything_to_rescue", grace=grace_us):
+            return 0
         moved = 0
         entries: dict[int, list[dict[str, object]]] = {}
         with self.database.write() as tx:
@@ -122,15 +121,6 @@ def session_lost(session: Session) -> SessionLost:
     return SessionLost(
         f"the lease of session {session.id} on {session.node} is over",
         hint="what it runs must stop; a new session may be opened",
-    )
-
-
-def _anything_to_rescue(tx: Transaction, grace_us: Span) -> bool:
-    now = tx.now_us()
-    return bool(
-        tx.rows("expired_session", now=now)
-        or tx.rows("dead_sessions", before=now - grace_us, limit=1)
-        or tx.rows("overdue_tasks", now=now, limit=1)
     )
 
 

@@ -215,6 +215,12 @@ class SQLiteDatabase:
         """A transaction that holds the one write lock from its beginning."""
         return _Scope(self, "begin_write")
 
+    def ask(self, statement: str, /, **parameters: Value) -> list[Row]:
+        """See `Database.ask`."""
+        with self.read() as tx:
+            now = tx.now_us() if ":now" in self.statements[statement] else None
+            return tx.rows(statement, now=now, **parameters)
+
     def read(self) -> _Scope:
         """A transaction on one snapshot; inside an open one it is that one."""
         return _Scope(self, "begin_read")

@@ -166,6 +166,11 @@ insert into task_log (task, seq, fence, at_us, line) values (:task, :seq, :fence
 -- name: add_late_line
 insert into late_log (task, claim, at_us, line) values (:task, :claim, :at_us, :line)
 
+-- name: anything_to_rescue
+select 1 where exists (select 1 from node_session where dead = 0 and lease_until_us < :now)
+            or exists (select 1 from node_session where dead = 1 and cleared = 0 and lease_until_us <= :now - :grace)
+            or exists (select 1 from task where state = 'running' and holder > '' and deadline_us < :now)
+
 -- name: kill_sessions
 update node_session set dead = 1 where dead = 0 and lease_until_us < :now
 
@@ -215,9 +220,6 @@ update task set state = :state, reason = :reason, resolve_tried = 0,
 
 -- name: settle_effects
 update effect set state = :state, ended_us = :now, outcome = :outcome where task = :task and state in ('intent', 'unknown')
-
--- name: expired_session
-select 1 from node_session where dead = 0 and lease_until_us < :now limit 1
 
 -- name: rollout_id
 select id from rollout where key = :key

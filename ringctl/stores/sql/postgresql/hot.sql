@@ -117,3 +117,48 @@ select e.claim from unnest(:tasks::bigint[], :claims::text[], :steps::text[], :r
        as g (task, claim, step, result)
   join effect e on e.task = g.task and e.step = g.step and e.claim = g.claim and e.state = g.result
  where e.ended_us is not null
+
+-- name: save_results
+with clock as materialized (
+  select coalesce(:now, (extract(epoch from clock_timestamp()) * 1000000)::bigint) as now
+), held as (
+  update task t set deadline_us = null, next_log = t.next_log + :lines
+   where t.id = :task and t.claim = :claim and t.state = 'running'
+     -- sent again after a lost answer: it is there already
+     and not exists (select 1 from effect e where e.task = t.id and e.step = :step and e.claim = :claim
+                        and e.ended_us is not null)
+  returning t.id, t.next_log - :lines as line
+), ended as (
+  update effect e set state = :state, ended_us = clock.now, outcome = :outcome from held h, clock
+   where e.task = h.id and e.step = :step
+  returning e.task
+), logged as (
+  insert into task_log (task, seq, fence, at_us, line)
+  select h.id, h.line + s.number - 1, :fence, clock.now, s.line
+    from held h, clock, unnest(:line_texts::text[]) with ordinality as s (line, number)
+), late as (
+  insert into late_log (task, claim, at_us, line)
+  select :task, :claim, clock.now, s.line from clock, unnest(:line_texts::text[]) as s (line)
+   where not exists (select 1 from held)
+)
+select exists (select 1 from ended) from held
+
+-- name: renew_and_report
+with clock as materialized (
+  select coalesce(:now, (extract(epoch from clock_timestamp()) * 1000000)::bigint) as now
+), renewed as (
+  update node_session set lease_until_us = clock.now + :lease from clock where id = :id and dead = 0
+  returning drained_by <> '' as draining
+)
+select r.draining, t.id, t.claim, w.settle, t.cancel
+  from renewed r left join (task t join wave w on w.id = t.wave) on t.holder = :id and t.state = 'running'
+ order by t.id
+
+-- name: anything_to_rescue
+with clock as materialized (
+  select coalesce(:now, (extract(epoch from clock_timestamp()) * 1000000)::bigint) as now
+)
+select 1 from clock
+ where exists (select 1 from node_session s where s.dead = 0 and s.lease_until_us < clock.now)
+    or exists (select 1 from node_session s where s.dead = 1 and s.cleared = 0 and s.lease_until_us <= clock.now - :grace)
+    or exists (select 1 from task t where t.state = 'running' and t.holder > '' and t.deadline_us < clock.now)
