@@ -16,7 +16,8 @@ from ringctl.stores.sessions import given_back
 from ringctl.stores.together import Together
 
 ENDS: Final = frozenset({TaskState.DONE, TaskState.FAILED, TaskState.UNKNOWN, TaskState.PENDING})
-Trait = tuple[int, int, str, str]
+Trait = tuple[str, int, str, str]
+"""(rollout, revision, trait, value)."""
 
 
 class Effects(Part):
@@ -167,13 +168,13 @@ class Effects(Part):
 
     def _note_traits(self, tx: Transaction, key: int, claim: Claim) -> list[Trait]:
         """Note the trait values that this revision has met. What this process saw committed is not written again."""
-        new = self._new_traits(key, claim)
-        for rollout, revision, trait, value in new:
-            tx.run("add_done_trait", rollout=rollout, revision=revision, trait=trait, value=value)
+        new = self._new_traits(claim)
+        for _, revision, trait, value in new:
+            tx.run("add_done_trait", rollout=key, revision=revision, trait=trait, value=value)
         return new
 
-    def _new_traits(self, key: int, claim: Claim) -> list[Trait]:
-        every = [(key, claim.revision, trait, value) for trait, value in claim.traits.items()]
+    def _new_traits(self, claim: Claim) -> list[Trait]:
+        every = [(claim.rollout, claim.revision, trait, value) for trait, value in claim.traits.items()]
         return [one for one in every if one not in self._traits_done]
 
     # -- refusals ----------------------------------------------------------------------------------

@@ -59,6 +59,5 @@ class Part:
         self._ids = ids
         self._policy = Remembered(lambda text: decode_policy(json.loads(text)))
         self._bundle = Remembered(decode_bundle)
-        self._keys: dict[str, int] = {}
         self._touched: dict[str, float] = {}
-        self._traits_done: set[tuple[int, int, str, str]] = set()
+        self._traits_done: set[tuple[str, int, str, str]] = set()

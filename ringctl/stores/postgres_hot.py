@@ -18,7 +18,6 @@ from ringctl.stores import rows
 from ringctl.stores.claims import Claims, effects_of
 from ringctl.stores.database import Value
 from ringctl.stores.effects import ENDS, Effects
-from ringctl.stores.journal import rollout_key
 from ringctl.stores.sessions import Sessions, session_lost
 
 if TYPE_CHECKING:
@@ -171,26 +170,22 @@ class PostgresHot(Sessions, Claims, Effects):
         return [one.claim.id in ended for one in endings]
 
     def _is_plain(self, ending: Ending) -> bool:
-        """Whether the one statement covers it: nothing given back, no resolution, no trait value met first here."""
-        claim = ending.claim
+        """Whether the one statement covers it: nothing given back, and no resolution."""
         if ending.state not in ENDS:
             raise BugError(f"a claim does not end as {ending.state}")
         if ending.last is not None and ending.last.state is EffectState.INTENT:
             raise BugError("an intent is no result")
-        if ending.state is TaskState.PENDING or claim.resolving:
-            return False
-        return ending.state is not TaskState.DONE or not claim.traits or self._knows_traits(claim)
-
-    def _knows_traits(self, claim: Claim) -> bool:
-        key = self._keys.get(claim.rollout)
-        if key is None:
-            with self.database.read() as tx:
-                key = self._keys[claim.rollout] = rollout_key(tx, claim.rollout)
-        return not self._new_traits(key, claim)
+        return ending.state is not TaskState.PENDING and not ending.claim.resolving
 
     def _finish_plain(self, endings: Sequence[Ending]) -> set[str]:
         lasts = [ending.last or _NO_STEP for ending in endings]
         said = list(_said(endings))
+        met = [
+            (one.claim.task, trait)
+            for one in endings
+            if one.state is TaskState.DONE and one.claim.traits
+            for trait in self._new_traits(one.claim)
+        ]
         identity = {
             "tasks": numbers(ending.claim.task for ending in endings),
             "claims": texts(ending.claim.id for ending in endings),
@@ -207,6 +202,9 @@ class PostgresHot(Sessions, Claims, Effects):
             line_tasks=numbers(task for task, _, _ in said),
             line_numbers=numbers(number for _, number, _ in said),
             line_texts=texts(line for _, _, line in said),
+            trait_tasks=numbers(task for task, _ in met),
+            traits=texts(trait for _, (_, _, trait, _) in met),
+            trait_values=texts(value for _, (_, _, _, value) in met),
             slot=self.database.slot(),
             **identity,
         )
@@ -216,6 +214,8 @@ class PostgresHot(Sessions, Claims, Effects):
         if repeated and len(held) < len(endings):
             before, _ = self.database.statement("ended_by", **identity)
             held |= {claim for (claim,) in before}
+        ended = {one.claim.task for one in endings if one.claim.id in held}
+        self._traits_done.update(trait for task, trait in met if task in ended)
         return held
 
 

@@ -102,6 +102,12 @@ with clock as materialized (
   on conflict (rollout, wave, session) do update set running = progress.running + excluded.running,
          done = progress.done + excluded.done, failed = progress.failed + excluded.failed,
          unknown = progress.unknown + excluded.unknown
+), met as (
+  insert into done_trait (rollout, revision, trait, value)
+  select distinct h.rollout, h.revision, m.trait, m.value
+    from unnest(:trait_tasks::bigint[], :traits::text[], :trait_values::text[]) as m (task, trait, value)
+    join held h on h.id = m.task where h.state = 'done'
+  on conflict (rollout, revision, trait, value) do nothing
 ), done_sizes as (
   insert into done_size (rollout, revision, decade, session, members, largest)
   select rollout, revision, decade, holder || :slot, count(*), max(size) from closed
