@@ -4,6 +4,9 @@ A connection is used by one thread at a time and goes back to a small stack. The
 beat must never wait for a worker's connection.
 """
 
+from __future__ import annotations
+
+import contextlib
 import os
 import re
 import threading
@@ -52,13 +55,14 @@ _SET_UP: Final = (
     " then set_config('synchronous_commit', 'on', false) end"
     ", case when pg_is_in_recovery() then '' else pg_walfile_name(pg_current_wal_lsn()) end"
 )
+_PASSED_OVER: Final = frozenset({"RC5114", "RC5115"})
 _NUL: Final = "\N{SYMBOL FOR NULL}"
 
 
 class _Numbers(Loader):
     """`sum(bigint)` is numeric there: whole numbers stay whole."""
 
-    def load(self, data: "bytes | bytearray | memoryview") -> int | float:
+    def load(self, data: bytes | bytearray | memoryview) -> int | float:
         text = bytes(data)
         return float(text) if b"." in text else int(text)
 
@@ -69,6 +73,12 @@ class _Texts(StrDumperUnknown):
     def dump(self, obj: str) -> bytes:
         data: bytes = obj.replace("\0", _NUL).encode("utf-8", "replace")
         return data
+
+
+class Connection(psycopg.Connection):
+    """A connection that knows which timeline its server was on."""
+
+    timeline: int = 0
 
 
 class Connections:
@@ -84,17 +94,22 @@ class Connections:
                 hint="write postgresql://USER@HOST:PORT/DATABASE",
             ) from None
         self._conninfo = make_conninfo(**{**_DEFAULTS, **{name: str(value) for name, value in given.items()}})
-        host, port = given.get("host") or "localhost", given.get("port") or 5432
-        self.where = f"postgresql://{host}:{port}/{given.get('dbname') or given.get('user') or ''}"
+        hosts = str(given.get("host") or "localhost").split(",")
+        ports = str(given.get("port") or 5432).split(",")
+        places = list(zip(hosts, ports * len(hosts) if len(ports) == 1 else ports, strict=False))
+        each = ({"host": host, "port": port} for host, port in places) if len(places) > 1 else ()
+        self._hosts = [make_conninfo(self._conninfo, **place) for place in each]
+        database = given.get("dbname") or given.get("user") or ""
+        self.where = f"postgresql://{','.join(f'{host}:{port}' for host, port in places)}/{database}"
         self.timeline = 0
         self._forget()
 
     def _forget(self) -> None:
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        self._free: list[psycopg.Connection] = []
+        self._free: list[Connection] = []
 
-    def take(self) -> psycopg.Connection:
+    def take(self) -> Connection:
         """A connection that was alive when it was last used, or a new one. Raises StoreUnavailable."""
         if os.getpid() != self._pid:  # a child never uses, and never closes, what its parent opened
             self._inherited = self._free
@@ -102,11 +117,12 @@ class Connections:
         with self._lock:
             while self._free:
                 found = self._free.pop()
-                if not found.closed:
+                if not found.closed and found.timeline == self.timeline:
                     return found
+                found.close()
         return self.open()
 
-    def give(self, connection: psycopg.Connection) -> None:
+    def give(self, connection: Connection) -> None:
         """Put it back; one that is broken or too many is closed."""
         if not connection.closed and os.getpid() == self._pid:
             with self._lock:
@@ -115,26 +131,39 @@ class Connections:
                     return
         connection.close()
 
-    def open(self) -> psycopg.Connection:
-        """A new connection, set up. Raises StoreUnavailable."""
+    def open(self) -> Connection:
+        """A new connection, set up. Where several hosts are named, one that is refused for its history (an old
+        primary that came back) is passed over. Raises StoreUnavailable."""
         try:
-            connection = psycopg.connect(self._conninfo, autocommit=True, prepare_threshold=1)
-            try:
-                connection.adapters.register_loader("numeric", _Numbers)
-                connection.adapters.register_dumper(int, Int8Dumper)
-                connection.adapters.register_dumper(str, _Texts)
-                row = connection.execute(_SET_UP, prepare=False).fetchone()
-                self._same_history(str(row[-1]) if row else "")
-            except BaseException:
-                connection.close()
-                raise
+            return self._connected(self._conninfo)
+        except StoreUnavailable as refused:
+            for host in self._hosts if refused.code in _PASSED_OVER else ():
+                with contextlib.suppress(StoreUnavailable):
+                    return self._connected(host)
+            raise
+
+    def _connected(self, conninfo: str) -> Connection:
+        try:
+            connection = Connection.connect(conninfo, autocommit=True, prepare_threshold=1)
         except psycopg.Error as error:
             raise unavailable(error, self.where) from error
+        try:
+            connection.adapters.register_loader("numeric", _Numbers)
+            connection.adapters.register_dumper(int, Int8Dumper)
+            connection.adapters.register_dumper(str, _Texts)
+            row = connection.execute(_SET_UP, prepare=False).fetchone()
+            connection.timeline = self._same_history(str(row[-1]) if row else "")
+        except psycopg.Error as error:
+            connection.close()
+            raise unavailable(error, self.where) from error
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
-    def _same_history(self, walfile: str) -> None:
-        """Refuse a standby, and a server of an older timeline than one that was seen: an old primary that came back
-        after a fail-over would hand out claims a second time."""
+    def _same_history(self, walfile: str) -> int:
+        """The server's timeline. Refuses a standby, and a server of an older timeline than one that was seen: an old
+        primary that came back after a fail-over would hand out claims a second time."""
         if not walfile:
             raise StoreUnavailable(
                 f"{self.where} is a standby",
@@ -149,6 +178,7 @@ class Connections:
                 hint="an old primary is back after a fail-over: fence it off, or name the new one",
             )
         self.timeline = timeline
+        return timeline
 
     def drop_idle(self) -> None:
         """Close what lies idle: the server went away under one of them."""

@@ -20,7 +20,7 @@ from ringctl.core.errors import BugError
 from ringctl.core.timing import Instant
 from ringctl.stores.database import Row, Value
 from ringctl.stores.migrations import Applied, Migration, known_migrations, missing, needs_migration
-from ringctl.stores.postgres_connections import Connections
+from ringctl.stores.postgres_connections import Connection, Connections
 from ringctl.stores.postgres_errors import in_doubt, is_gone, rolled_back, unavailable
 from ringctl.stores.statements import Statements
 
@@ -45,7 +45,7 @@ def in_psycopg(text: str) -> str:
 class PostgresTransaction:
     """One open transaction on one connection."""
 
-    def __init__(self, raw: psycopg.Connection, database: PostgresDatabase) -> None:
+    def __init__(self, raw: Connection, database: PostgresDatabase) -> None:
         self._raw = raw
         self._database = database
 
@@ -98,7 +98,7 @@ class _Scope:
     def __init__(self, database: PostgresDatabase, begin: str) -> None:
         self._database = database
         self._begin = begin
-        self._own: psycopg.Connection | None = None
+        self._own: Connection | None = None
 
     def __enter__(self) -> PostgresTransaction:
         database = self._database
@@ -198,7 +198,7 @@ class PostgresDatabase:
         """A transaction on one snapshot; inside an open one it is that one."""
         return _Scope(self, "begin_read")
 
-    def begun(self, begin: str) -> psycopg.Connection:
+    def begun(self, begin: str) -> Connection:
         """A connection inside a new transaction. One that the server closed meanwhile is replaced: nothing had
         begun."""
         self._verify()
@@ -215,7 +215,7 @@ class PostgresDatabase:
                 return raw
         raise BugError("unreachable")
 
-    def commit(self, raw: psycopg.Connection, *, reading: bool = False) -> None:
+    def commit(self, raw: Connection, *, reading: bool = False) -> None:
         """End a transaction. A writing one whose answer is lost is in doubt (RC5113)."""
         try:
             raw.execute(cast(Any, self.statements["commit"]), prepare=False)
@@ -236,7 +236,7 @@ class PostgresDatabase:
         self.connections.close()
 
     # -- schema ------------------------------------------------------------------------------------
-    def _missing(self, raw: psycopg.Connection) -> tuple[Migration, ...]:
+    def _missing(self, raw: Connection) -> tuple[Migration, ...]:
         def asked(name: str) -> list[Row]:
             return raw.execute(cast(Any, self.statements[name]), prepare=False).fetchall()
 
@@ -280,7 +280,7 @@ class PostgresDatabase:
             self.connections.give(raw)
         return tuple(migration.name for migration in lacking)
 
-    def _migrate(self, raw: psycopg.Connection) -> tuple[Migration, ...]:
+    def _migrate(self, raw: Connection) -> tuple[Migration, ...]:
         raw.execute(cast(Any, self.statements["begin_migration"]), prepare=False)
         lacking = self._missing(raw)
         tx = PostgresTransaction(raw, self)
@@ -299,7 +299,7 @@ class PostgresDatabase:
 class ServerWatch:
     """Hears what the journal's writers tell (`pg_notify` in their transaction)."""
 
-    def __init__(self, raw: psycopg.Connection) -> None:
+    def __init__(self, raw: Connection) -> None:
         self._raw = raw
         raw.execute(f"listen {CHANNEL}")
 
@@ -312,7 +312,7 @@ class ServerWatch:
         self._raw.close()
 
 
-def _roll_back(raw: psycopg.Connection) -> None:
+def _roll_back(raw: Connection) -> None:
     """Undo what is open. A connection on which that fails is closed: the server undoes it then."""
     try:
         raw.rollback()
