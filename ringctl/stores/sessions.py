@@ -12,6 +12,8 @@ from ringctl.stores.database import Row, Transaction
 from ringctl.stores.journal import Journal
 from ringctl.stores.part import Part
 
+POISON_DEATHS = 3
+"""So many holders lost with the same task in hand: it is parked as unknown, and a person says how it goes on."""
 RESCUER = "ringctl"
 """The actor of what no person did."""
 
@@ -82,7 +84,7 @@ class Sessions(Part):
             now = tx.now_us()
             for orphan in tx.rows("orphans_of", holder=session.id, limit=1000):
                 if orphan[1] not in keep:
-                    moved += _rescue_one(tx, (*orphan[:3], now), now, 0, entries)
+                    moved += _rescue_one(tx, (*orphan[:3], now), now, 0, entries, died=False)
             _journal_rescues(tx, now, entries)
         return moved
 
@@ -130,6 +132,8 @@ def _rescue_one(
     now_us: Instant,
     grace_us: Span,
     entries: dict[int, list[dict[str, object]]],
+    *,
+    died: bool = True,
 ) -> int:
     """Move one task on, if it is still the orphan that was seen. What was under way is not known: never guessed."""
     task, claim, holder, lease_until = orphan
@@ -137,13 +141,17 @@ def _rescue_one(
     row = tx.one("orphan", task=task)
     if row is None:
         return 0
-    rollout, wave, revision, account, wave_state, is_open, open_intent, begun = row
+    rollout, wave, revision, account, wave_state, is_open, deaths, open_intent, begun = row
     if open_intent:
         state = TaskState.UNKNOWN
         reason = "its holder was lost during a step: what became of it is not known"
     else:
         state = given_back(wave_state, is_open=bool(is_open), begun=bool(begun))
         reason = "its holder was lost between steps"
+    parked = died and deaths + 1 >= POISON_DEATHS and state is not TaskState.CANCELLED
+    if parked:
+        state = TaskState.UNKNOWN
+        reason = f"{deaths + 1} holders were lost while they had it: it may be what kills them"
     # a holder that hangs may still be alive: nobody looks at the step before its lease and grace are over
     after = max(now_us, lease_until + grace_us)
     changed = tx.run(
@@ -153,6 +161,8 @@ def _rescue_one(
         state=state,
         reason=reason,
         resolve_after=after,
+        died=int(died),
+        parked=int(parked),
         now=now_us,
     )
     if not changed:

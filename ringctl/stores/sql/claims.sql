@@ -192,7 +192,7 @@ select t.id, t.claim, t.holder, s.lease_until_us from task t join node_session s
 
 -- name: orphan
 -- re-read in the rescuing transaction; the UPDATE checks once more
-select t.rollout, t.wave, t.revision, m.account, w.state, r.is_open,
+select t.rollout, t.wave, t.revision, m.account, w.state, r.is_open, t.deaths,
        exists (select 1 from effect e where e.task = t.id and e.state in ('intent', 'unknown')),
        exists (select 1 from effect e where e.task = t.id and e.state <> 'failed')
   from task t join wave w on w.id = t.wave join rollout r on r.key = t.rollout join member m on m.id = t.member
@@ -200,6 +200,7 @@ select t.rollout, t.wave, t.revision, m.account, w.state, r.is_open,
 
 -- name: rescue_task
 update task set state = :state, claim = null, deadline_us = null, resolving = 0, reason = :reason,
+       deaths = deaths + :died, resolve_tried = case when :parked = 1 then 1000 else resolve_tried end,
        resolve_after_us = :resolve_after, ended_us = case when :state = 'pending' then null else :now end
  where id = :task and state = 'running' and claim = :claim
 
@@ -212,7 +213,7 @@ select t.id, t.state, t.wave, t.member, t.revision, w.state, r.is_open
  where m.rollout = :rollout and m.account = :account order by t.revision desc limit 1
 
 -- name: resolve_task
-update task set state = :state, reason = :reason, resolve_tried = 0,
+update task set state = :state, reason = :reason, resolve_tried = 0, deaths = 0,
        resolving = case when :state = 'pending' and exists (
          select 1 from effect e where e.task = task.id and e.state in ('intent', 'unknown')) then 1 else 0 end,
        ended_us = case when :state = 'pending' then null else :now end
