@@ -26,6 +26,11 @@ _KNOWN: Final[dict[type[psycopg.Error], tuple[str, str, str]]] = {
     ),
     errors.DeadlockDetected: ("RC5102", "had two writers wait for each other", "try again"),
     errors.SerializationFailure: ("RC5102", "had two writers meet", "try again"),
+    errors.IdleInTransactionSessionTimeout: (
+        "RC5102",
+        "ended a transaction that this process had left standing",
+        "try again; a process that is stopped in the middle loses its transaction, and nothing else",
+    ),
     errors.DiskFull: (
         "RC5103",
         "cannot grow: the server's disk is full",

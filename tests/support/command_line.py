@@ -28,11 +28,11 @@ def eventually(holds: Callable[[], Any], seconds: float = 30.0, what: str = "") 
     return answer
 
 
-def environment() -> dict[str, str]:
-    """The developer's environment without what steers ringctl."""
+def environment(root: Path = ROOT) -> dict[str, str]:
+    """The developer's environment without what steers ringctl; `root` holds the package that runs."""
     steering = ("RINGCTL", "CI", "NO_COLOR", "FORCE_COLOR", "CLICOLOR")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(steering)}
-    return {**kept, "PYTHONPATH": str(ROOT)}
+    return {**kept, "PYTHONPATH": str(root)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +83,17 @@ class Node:
 
 @dataclass(slots=True)
 class CommandLine:
-    """`ringctl` in one directory, with the state there."""
+    """`ringctl` in one directory, with the state there or at the URL `state`; the code is that below `root`."""
 
     directory: Path
     started: list[Node] = field(default_factory=list)
     modules: tuple[str, ...] = ("-m", "ringctl")
+    state: str = ""
+    root: Path = ROOT
 
     @property
     def url(self) -> str:
-        return f"sqlite:///{self.directory / 'ringctl.db'}"
+        return self.state or f"sqlite:///{self.directory / 'ringctl.db'}"
 
     def __call__(self, *words: str, seconds: float = 120.0) -> Answer:
         done = subprocess.run(
@@ -101,7 +103,7 @@ class CommandLine:
             text=True,
             timeout=seconds,
             cwd=self.directory,
-            env=environment(),
+            env=environment(self.root),
         )
         return Answer(done.returncode, done.stdout, done.stderr)
 
@@ -131,7 +133,7 @@ class CommandLine:
                 stdout=sink,
                 stderr=subprocess.STDOUT,
                 cwd=self.directory,
-                env=environment(),
+                env=environment(self.root),
             )
         node = Node(process, log)
         self.started.append(node)

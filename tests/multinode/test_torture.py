@@ -1,0 +1,99 @@
+"""Torture: nodes killed, stopped past their lease and misled, and every step exactly once on every account."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.multinode.torture import Torture
+from tests.multinode.verdict import Found, judge, targets_alone
+from tests.support.postgres import Server
+from tests.support.scale import scaled
+
+pytestmark = pytest.mark.multinode
+SEED = 20230918
+ON_ONE_FILE = {
+    "kill": scaled(8, 200),
+    "stall": scaled(4, 80),
+    "zombie": scaled(3, 20),
+    "clock": scaled(1, 20),
+}
+ON_A_SERVER = {
+    "kill": scaled(20, 1000),
+    "stall": scaled(10, 300),
+    "zombie": scaled(5, 60),
+    "restart": scaled(10, 200),
+    "cut": scaled(10, 200),
+    "lost": scaled(4, 80),
+    "partition": scaled(4, 100),
+    "clock": scaled(3, 50),
+}
+MUTANT = {"zombie": 6, "kill": 4}
+
+
+def tortured(torture: Torture) -> Found:
+    """Carry it out and judge; prints what was done, and fails when less was done than asked for."""
+    with torture.staged():
+        torture.run()
+        found = judge(torture)
+    asked = {kind: count for kind, count in torture.faults.items() if count}
+    done = {kind: torture.done[kind] for kind in asked}
+    kept = sum(one.acknowledged for one in torture.acted)
+    sys.stdout.write(
+        f"seed {torture.seed}: {done}, {len(torture.rollouts)} rollouts, {found.bodies} bodies,"
+        f" {found.takeovers} cut short, {kept} of {len(torture.acted)} decisions acknowledged, {torture.done}\n"
+    )
+    assert all(done[kind] >= count for kind, count in asked.items()), f"too few faults: {done} of {asked}"
+    return found
+
+
+def test_nodes_killed_and_stalled_on_one_sqlite_file(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'ringctl.db'}"
+    found = tortured(Torture(tmp_path, url, SEED, ON_ONE_FILE))
+    assert found.wrong == {}
+    assert found.takeovers > 0, "no body was ever cut short: the faults met no work"
+
+
+@pytest.mark.postgres
+def test_nodes_server_and_network_in_trouble_on_postgresql(tmp_path: Path) -> None:
+    with Server(settings={"max_connections": "100"}) as server:
+        url = server.create_database("torture")
+        found = tortured(Torture(tmp_path, url, SEED, ON_A_SERVER, server=server))
+    assert found.wrong == {}
+    assert found.takeovers > 0, "no body was ever cut short: the faults met no work"
+
+
+def mutilated(torture: Torture) -> dict[str, tuple[str, ...]]:
+    """What the oracle says of nodes with a seeded bug; ends as soon as the targets alone convict them."""
+    torture.patience = lambda: not any(targets_alone(torture))
+    with torture.staged():
+        try:
+            torture.run()
+        except (
+            AssertionError
+        ) as stuck:  # a node that died of it, or a rollout that never ends: caught as well
+            return {"stuck": (f"{stuck}",), **judge(torture).wrong}
+        return judge(torture).wrong
+
+
+def convicted(torture: Torture, bug: str) -> None:
+    """By records of targets or store, not only by not coming to an end."""
+    torture.how = ("-m", "tests.multinode.torture_node", bug)
+    torture.serves_s, torture.ends_s = 25.0, 40.0
+    wrong = mutilated(torture)
+    sys.stdout.write(f"{bug}: { ({kind: (len(found), found[0]) for kind, found in wrong.items()}) }\n")
+    assert {"effects", "overlaps", "store", "logs"} & wrong.keys()
+
+
+@pytest.mark.parametrize("bug", ["unguarded", "unfenced"])
+def test_the_oracle_catches_a_seeded_bug_on_one_file(tmp_path: Path, bug: str) -> None:
+    url = f"sqlite:///{tmp_path / 'ringctl.db'}"
+    convicted(Torture(tmp_path, url, SEED, MUTANT), bug)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("bug", ["unguarded", "unfenced"])
+def test_the_oracle_catches_a_seeded_bug_on_postgresql(tmp_path: Path, bug: str) -> None:
+    with Server(settings={"max_connections": "100"}) as server:
+        url = server.create_database("torture")
+        convicted(Torture(tmp_path, url, SEED, MUTANT, server=server), bug)
