@@ -23,6 +23,9 @@ def demo(
         str, typer.Option(help="What is wrong with the release: window, errors or none.")
     ] = "window",
     metrics: Annotated[str, typer.Option(help="auto, scrape or prometheus.")] = "auto",
+    nodes: Annotated[
+        int, typer.Option(min=0, max=16, help="Processes that do the work; 0: this one does it.")
+    ] = 0,
 ) -> int:
     """A bad upgrade over real databases: stopped in the canary, amended, requalified, finished.
 
@@ -41,7 +44,7 @@ def demo(
         raise UsageError(f"--accounts {accounts}: three rings with their reserves need at least 14")
     state = "" if current().state == DEFAULT_STATE else current().state
     options = Options(accounts=accounts, directory=directory, engine=engine, fault=fault, metrics=metrics,
-                      state=state)  # fmt: skip
+                      state=state, nodes=nodes)  # fmt: skip
     outcome = run(options, _say)
     document = {
         "schema": "ringctl/demo/v1",

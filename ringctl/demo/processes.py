@@ -32,7 +32,9 @@ class ChildFailed(RuntimeError):
 class Child:
     """A running child process in a session of its own: Ctrl-C in the terminal reaches only its parent."""
 
-    def __init__(self, name: str, command: Sequence[str], *, log: Path) -> None:
+    def __init__(
+        self, name: str, command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None
+    ) -> None:
         self.name = name
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -43,6 +45,7 @@ class Child:
                 stdout=sink,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                env=env,
             )
 
     def __enter__(self) -> Self:
@@ -118,10 +121,12 @@ def start_module(
     return child, child.wait_ready(ready)
 
 
-def start_program(name: str, command: Sequence[str], *, directory: Path) -> Child:
-    """Start any program under guard, so that it too goes with its parent."""
+def start_program(
+    name: str, command: Sequence[str], *, directory: Path, env: Mapping[str, str] | None = None
+) -> Child:
+    """Start any program under guard, so that it too goes with its parent. `env` None: this process's."""
     guarded = [sys.executable, "-m", GUARD, *command]
-    return Child(name, guarded, log=directory / "logs" / f"{name}.log")
+    return Child(name, guarded, log=directory / "logs" / f"{name}.log", env=env)
 
 
 def until_told(*, until_eof: bool) -> threading.Event:

@@ -6,13 +6,12 @@ rollout's store and journal. The story is the one of 29 September 2017, in secon
 
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from ringctl.bootstrap import open_parts
+from ringctl.bootstrap import open_parts, public
 from ringctl.core.audit import audit_chain
 from ringctl.core.errors import UsageError
 from ringctl.core.model import Rollout
@@ -20,13 +19,11 @@ from ringctl.core.states import OPEN_ROLLOUT_STATES, RolloutState, WaveKind
 from ringctl.core.timing import SECOND, human
 from ringctl.demo import inspect, material, postgres, prometheus, service, traffic
 from ringctl.demo.narrator import Narrator, Say
+from ringctl.demo.nodes import Crew, Inside, Workers
 from ringctl.demo.world import World, make_world, write_inventory
 from ringctl.engine import commands
-from ringctl.engine.loop import Driver
-from ringctl.engine.node import Node
 from ringctl.engine.parts import Parts
 
-LEASE_US = 5 * SECOND
 TOO_LONG_S = 600.0
 HAPPENED = "2017: up to 8,244 accounts exposed, 45 min until a customer found it, 8 h until it was over"
 
@@ -42,6 +39,8 @@ class Options:
     metrics: str = "auto"
     state: str = ""
     rate: float = 0.0
+    nodes: int = 0
+    """Processes of their own that do the work; 0: this process does it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +67,15 @@ def run(options: Options, say: Say) -> Outcome:
         bundles = [material.write_bundle(directory, name) for name in (first, fix) if name]
         state = options.state or f"sqlite:///{directory.resolve() / 'ringctl.db'}"
         parts = stack.enter_context(open_parts(state))
-        story = _Story(parts=parts, world=world, policy=policy, bundles=bundles, say=say)
+        story = _Story(
+            parts=parts,
+            world=world,
+            policy=policy,
+            bundles=bundles,
+            say=say,
+            state=state,
+            nodes=options.nodes,
+        )
         outcome = story.play()
     _farewell(outcome, state, say)
     return outcome
@@ -124,6 +131,8 @@ class _Story:
     policy: Path
     bundles: list[Path]
     say: Say
+    state: str
+    nodes: int
 
     def play(self) -> Outcome:
         """Plan, start, watch, amend when the gate fails, and account for everything at the end."""
@@ -133,17 +142,25 @@ class _Story:
         began = rollout.created_us
         narrator = Narrator(store=self.parts.store, rollout=rollout.id, began_us=began, say=self.say)
         self.say(f"\nRollout {rollout.id} starts with r1")
-        node = Node(parts=self.parts, name="demo", lease_us=LEASE_US)
-        driver = Driver(parts=self.parts, node=node, only=rollout.id)
-        thread = threading.Thread(target=driver.run, args=(lambda: False,), name="ringctl-demo")
-        thread.start()
+        workers = self._workers(rollout.id)
         try:
-            self._follow(rollout.id, narrator, thread)
+            self._follow(rollout.id, narrator, workers)
         finally:
-            driver.stopping.set()
-            thread.join(timeout=30)
+            workers.stop()
         narrator.catch_up()
         return self._account(self.parts.store.load(rollout.id))
+
+    def _workers(self, rollout_id: str) -> Workers:
+        if not self.nodes:
+            return Inside(self.parts, rollout_id)
+        return Crew(
+            parts=self.parts,
+            world=self.world,
+            state=self.state,
+            rollout=rollout_id,
+            count=self.nodes,
+            say=self.say,
+        )
 
     def _show_plan(self, planned: commands.Planned) -> None:
         self.say(f"\nThe plan ({planned.plan.digest[:15]}): {planned.plan.accounts} accounts")
@@ -152,11 +169,11 @@ class _Story:
             held = f"; {ring.reserve} in reserve" if ring.reserve else ""
             self.say(f"  ring {ring.name:9} {ring.accounts:3} accounts: {waves}{held}")
 
-    def _follow(self, rollout_id: str, narrator: Narrator, thread: threading.Thread) -> None:
+    def _follow(self, rollout_id: str, narrator: Narrator, workers: Workers) -> None:
         """Until the rollout has ended; the amendment is made once, when the gate has failed and all is settled."""
         amendments = self.bundles[1:]
         deadline = self.parts.clock.monotonic() + TOO_LONG_S
-        while thread.is_alive() and self.parts.clock.monotonic() < deadline:
+        while workers.look() and self.parts.clock.monotonic() < deadline:
             narrator.catch_up()
             rollout = self.parts.store.load(rollout_id)
             if rollout.state not in OPEN_ROLLOUT_STATES:
@@ -206,6 +223,7 @@ class _Story:
         exposed, minutes = self._exposure(rollout, 1) if amended else ((), 0.0)
         checks = [
             (rollout.state is RolloutState.SUCCEEDED, f"the rollout is {rollout.state}"),
+            (not self.parts.store.tallies().get("double_claims"), "a step ran under two claims at once"),
             (broken is None, f"the journal's chain breaks at entry {broken}"),
             (total.whole == total.accounts, f"{total.accounts - total.whole} account(s) miss data: {total}"),
             (total.upgraded == total.accounts, f"{total.accounts - total.upgraded} account(s) not upgraded"),
@@ -264,7 +282,7 @@ class _Story:
 def _farewell(outcome: Outcome, state: str, say: Callable[[str], None]) -> None:
     program = _program()
     say(f"\nEverything stays in {outcome.directory}. Look around:")
-    say(f"  export RINGCTL_STATE={state}")
+    say(f"  export RINGCTL_STATE={public(state)}")
     for command in (
         "status last",
         "events last -o ndjson",
