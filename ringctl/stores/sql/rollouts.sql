@@ -43,12 +43,14 @@ select r.id, min(theirs.account), count(*)
  group by r.id limit 1
 
 -- name: unsettled_elsewhere
+-- what runs and what is unknown, each by its own index
 select r.id, min(theirs.account), count(*)
-  from task t
+  from (select member, rollout from task where state = 'running' and holder > ''
+        union all select member, rollout from task where state = 'unknown' and wave > 0) t
   join member theirs on theirs.id = t.member
   join rollout r on r.key = t.rollout
   join member mine on mine.rollout = :rollout and mine.account = theirs.account
- where t.state in ('running', 'unknown') and t.rollout <> :rollout
+ where t.rollout <> :rollout
  group by r.id limit 1
 
 -- name: revisions_of
@@ -113,7 +115,8 @@ insert into task (id, rollout, member, revision, wave, state, rank, start_at)
 values (:id, :rollout, :member, :revision, :wave, 'waiting', :rank, :start_at)
 
 -- name: place_task
-update task set wave = :wave, start_at = :start_at where id = :id and state = 'waiting' and wave is null
+-- `coalesce`: by its key, never by the index of all that are not drawn yet
+update task set wave = :wave, start_at = :start_at where id = :id and state = 'waiting' and coalesce(wave, 0) = 0
 
 -- name: overtaken_tasks
 select id, wave, state from task
@@ -128,14 +131,16 @@ update task set state = 'pending' where wave = :wave and state = 'waiting'
 
 -- name: idle_of_wave
 -- 1: it stands half way (a step of it took effect, or nobody knows): such a task is never called cancelled
-select state, begun_us is not null and exists (
-         select 1 from effect e where e.task = task.id and e.state <> 'failed') as half, count(*)
+-- (a scalar, not `exists`: the planner would read all effects for that)
+select state, begun_us is not null and coalesce((
+         select 1 from effect e where e.task = task.id and e.state <> 'failed' limit 1), 0) = 1 as half, count(*)
   from task where wave = :wave and state in ('waiting', 'pending') group by state, half
 
 -- name: cancel_idle_of_wave
 update task set ended_us = :now, reason = :reason,
-       state = case when begun_us is not null and exists (
-         select 1 from effect e where e.task = task.id and e.state <> 'failed') then 'unknown' else 'cancelled' end
+       state = case when begun_us is not null and coalesce((
+         select 1 from effect e where e.task = task.id and e.state <> 'failed' limit 1), 0) = 1
+         then 'unknown' else 'cancelled' end
  where wave = :wave and state in ('waiting', 'pending')
 
 -- name: waves_with_idle
