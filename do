@@ -15,7 +15,7 @@ usage: ./do COMMAND [ARGS]
   bench [ARGS]   the benchmarks
   nightly        the suites of `test` with bigger numbers
   venv [ARGS]    only make .venv for tests (`venv run`: for the demo alone) and stop
-  ci-setup       install what the last tests need from Debian (as root): Prometheus, strace
+  ci-setup       install what the last tests need from Debian (as root): Prometheus, strace, spin, gcc
 TEXT
 }
 
@@ -109,13 +109,27 @@ ensure_venv() {
   export PATH
 }
 
-# Debian's packages, as they come to be used. Only their programs are wanted: services are kept off.
-ci_setup() {
+# What the last tests need from Debian, one a line: a program that tests ask for with `needs`, and its packages.
+# Only the programs are wanted: services are kept off.
+debian="\
+prometheus prometheus
+strace strace
+spin spin
+gcc gcc libc6-dev"
+
+lacking() { # sets $missing: the packages of the programs that are not there
   missing=""
-  command -v prometheus >/dev/null 2>&1 || missing="$missing prometheus"
-  command -v strace >/dev/null 2>&1 || missing="$missing strace"
+  while read -r program packages; do
+    command -v "$program" >/dev/null 2>&1 || missing="$missing $packages"
+  done <<LIST
+$debian
+LIST
+}
+
+ci_setup() {
+  lacking
   if [ -z "$missing" ]; then
-    say "ci-setup: prometheus and strace are there"
+    say "ci-setup: everything is there"
     return 0
   fi
   command -v apt-get >/dev/null 2>&1 || die "ci-setup needs apt-get; install by hand:$missing"
@@ -139,8 +153,8 @@ ci_setup() {
       systemctl disable prometheus >/dev/null 2>&1 || true
       ;;
   esac
-  command -v prometheus >/dev/null 2>&1 || die "prometheus is still missing after the install"
-  command -v strace >/dev/null 2>&1 || die "strace is still missing after the install"
+  lacking
+  [ -z "$missing" ] || die "still missing after the install:$missing"
 }
 
 lint() { # every linter runs, so that one call shows all that is wrong
@@ -171,7 +185,8 @@ case "$command" in
   nightly)
     ensure_venv test
     RINGCTL_TEST_SCALE=nightly
-    export RINGCTL_TEST_SCALE
+    RINGCTL_SUITE_SECONDS="${RINGCTL_SUITE_SECONDS:-14400}"
+    export RINGCTL_TEST_SCALE RINGCTL_SUITE_SECONDS
     exec python scripts/suites.py "$@"
     ;;
   lint)
@@ -179,7 +194,28 @@ case "$command" in
     lint
     ;;
   bench)
-    ensure_venv test
+    case " $* " in
+      *" exclusive "*) # beside its peers, which live in a venv of their own
+        venv="$root/.venv-bench"
+        lock="$(checksum requirements-bench.lock pyproject.toml)"
+        if [ "$(cat "$venv/.ringctl-bench" 2>/dev/null)" != "$lock" ]; then
+          find_python
+          rm -rf "$venv"
+          say "making .venv-bench from requirements-bench.lock (once)"
+          if command -v uv >/dev/null 2>&1; then
+            uv venv --quiet --python "$python" "$venv"
+          else
+            "$python" -m venv "$venv"
+          fi
+          install_lock requirements-bench.lock
+          install_checkout
+          printf '%s\n' "$lock" >"$venv/.ringctl-bench"
+        fi
+        PATH="$venv/bin:$PATH"
+        export PATH
+        ;;
+      *) ensure_venv test ;;
+    esac
     exec python -m bench "$@"
     ;;
   venv)
