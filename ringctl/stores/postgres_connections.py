@@ -56,7 +56,7 @@ _SET_UP: Final = (
     ", case when pg_is_in_recovery() then '' else pg_walfile_name(pg_current_wal_lsn()) end"
 )
 _PASSED_OVER: Final = frozenset({"RC5114", "RC5115"})
-_NUL: Final = "\N{SYMBOL FOR NULL}"
+NUL: Final = "\N{SYMBOL FOR NULL}"
 
 
 class _Numbers(Loader):
@@ -71,7 +71,7 @@ class _Texts(StrDumperUnknown):
     """PostgreSQL's texts hold no NUL: a step's output may."""
 
     def dump(self, obj: str) -> bytes:
-        data: bytes = obj.replace("\0", _NUL).encode("utf-8", "replace")
+        data: bytes = obj.replace("\0", NUL).encode("utf-8", "replace")
         return data
 
 

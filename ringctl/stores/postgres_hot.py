@@ -6,7 +6,8 @@ these statements may be sent twice under one claim, and the second one says what
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from ringctl.core.digests import canonical
@@ -18,6 +19,7 @@ from ringctl.stores import rows
 from ringctl.stores.claims import Claims, effects_of
 from ringctl.stores.database import Value
 from ringctl.stores.effects import ENDS, Effects
+from ringctl.stores.postgres_connections import NUL
 from ringctl.stores.sessions import Sessions, session_lost
 
 if TYPE_CHECKING:
@@ -101,17 +103,20 @@ class PostgresHot(Sessions, Claims, Effects):
     def _intend(self, intents: Sequence[Intent]) -> list[bool]:
         largest = max((one.claim for one in intents), key=lambda claim: claim.size)
         seen = largest.size <= self._touched.get(largest.rollout, -1.0)
+        given = [
+            {
+                "task": one.claim.task,
+                "claim": one.claim.id,
+                "fence": one.claim.fence,
+                "step": one.step,
+                "digest": one.digest,
+                "key": one.key,
+                "deadline": one.deadline_us,
+            }
+            for one in intents
+        ]
         found, _ = self.database.statement(
-            "intend_tasks",
-            tasks=numbers(one.claim.task for one in intents),
-            claims=texts(one.claim.id for one in intents),
-            fences=numbers(one.claim.fence for one in intents),
-            steps=texts(one.step for one in intents),
-            digests=texts(one.digest for one in intents),
-            keys=texts(one.key for one in intents),
-            deadlines=numbers(one.deadline_us for one in intents),
-            largest=None if seen else largest.id,
-            size=largest.size,
+            "intend_tasks", given=as_json(given), largest=None if seen else largest.id, size=largest.size
         )
         if not all(noted for _, noted in found):
             raise BugError("a step that took effect is never begun again")
@@ -141,8 +146,7 @@ class PostgresHot(Sessions, Claims, Effects):
             step=step,
             state=state,
             outcome=canonical(outcome),
-            lines=len(lines),
-            line_texts=texts(lines),
+            lines=as_json(list(lines)),
         )
         if not found and not (repeated and self._ended_before(claim, step, state)):
             raise self._lost(claim)
@@ -151,14 +155,8 @@ class PostgresHot(Sessions, Claims, Effects):
 
     def _ended_before(self, claim: Claim, step: str, state: EffectState) -> bool:
         """Whether a result whose answer was lost had been saved after all."""
-        found = self.database.ask(
-            "ended_by",
-            tasks=numbers([claim.task]),
-            claims=texts([claim.id]),
-            steps=texts([step]),
-            results=texts([state]),
-        )
-        return bool(found)
+        asked = [{"task": claim.task, "claim": claim.id, "step": step, "result": state}]
+        return bool(self.database.ask("ended_by", given=as_json(asked)))
 
     def _finish(self, endings: Sequence[Ending]) -> list[bool]:
         plain = [one for one in endings if self._is_plain(one)]
@@ -178,63 +176,54 @@ class PostgresHot(Sessions, Claims, Effects):
         return ending.state is not TaskState.PENDING and not ending.claim.resolving
 
     def _finish_plain(self, endings: Sequence[Ending]) -> set[str]:
-        lasts = [ending.last or _NO_STEP for ending in endings]
-        said = list(_said(endings))
-        met = [
-            (one.claim.task, trait)
-            for one in endings
-            if one.state is TaskState.DONE and one.claim.traits
-            for trait in self._new_traits(one.claim)
-        ]
-        identity = {
-            "tasks": numbers(ending.claim.task for ending in endings),
-            "claims": texts(ending.claim.id for ending in endings),
-            "steps": texts(last.step for last in lasts),
-            "results": texts(last.state for last in lasts),
-        }
-        found, repeated = self.database.statement(
-            "finish_tasks",
-            fences=numbers(ending.claim.fence for ending in endings),
-            states=texts(ending.state for ending in endings),
-            reasons=texts(ending.reason for ending in endings),
-            outcomes=texts(canonical(last.outcome) for last in lasts),
-            lines=numbers(len(ending.lines) for ending in endings),
-            line_tasks=numbers(task for task, _, _ in said),
-            line_numbers=numbers(number for _, number, _ in said),
-            line_texts=texts(line for _, _, line in said),
-            trait_tasks=numbers(task for task, _ in met),
-            traits=texts(trait for _, (_, _, trait, _) in met),
-            trait_values=texts(value for _, (_, _, _, value) in met),
-            slot=self.database.slot(),
-            **identity,
-        )
+        given, met = [], []
+        for one in endings:
+            claim, last = one.claim, one.last or _NO_STEP
+            new = self._new_traits(claim) if claim.traits and one.state is TaskState.DONE else []
+            met += [(claim.id, trait) for trait in new]
+            given.append(
+                {
+                    "task": claim.task,
+                    "claim": claim.id,
+                    "fence": claim.fence,
+                    "state": one.state,
+                    "reason": one.reason,
+                    "step": last.step,
+                    "result": last.state,
+                    "outcome": canonical(last.outcome),
+                    "lines": list(one.lines),
+                    "traits": [trait for _, _, trait, _ in new],
+                    "trait_values": [value for _, _, _, value in new],
+                }
+            )
+        text = as_json(given)
+        found, repeated = self.database.statement("finish_tasks", given=text, slot=self.database.slot())
         if not all(ended for _, ended in found):
             raise BugError("a result without an intent")
         held = {claim for claim, _ in found}
         if repeated and len(held) < len(endings):
-            before, _ = self.database.statement("ended_by", **identity)
-            held |= {claim for (claim,) in before}
-        ended = {one.claim.task for one in endings if one.claim.id in held}
-        self._traits_done.update(trait for task, trait in met if task in ended)
+            held |= {claim for (claim,) in self.database.ask("ended_by", given=text)}
+        self._traits_done.update(trait for claim, trait in met if claim in held)
         return held
 
 
+_ENCODE: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 _NO_STEP: Final = Result(step="", state=EffectState.DONE)
 
 
-def numbers(values: Iterable[int]) -> str:
-    """An array of integers as PostgreSQL reads it: a list that psycopg adapts costs ten times as much."""
-    return "{" + ",".join(map(str, values)) + "}"
+def as_json(value: object) -> str:
+    """A statement's input in one parameter. PostgreSQL's texts hold no NUL, but a step's output may."""
+    text = _ENCODE(value)
+    return _ENCODE(_without_nul(value)) if "\\u0000" in text else text
 
 
-def texts(values: Iterable[str]) -> str:
-    """An array of texts as PostgreSQL reads it."""
-    quoted = ['"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for value in values]
-    return "{" + ",".join(quoted) + "}"
-
-
-def _said(endings: Sequence[Ending]) -> Iterator[tuple[int, int, str]]:
-    """(task, number from 0, line) of all lines."""
-    for ending in endings:
-        for number, line in enumerate(ending.lines):
-            yield ending.claim.task, number, line
+def _without_nul(value: object) -> object:
+    match value:
+        case str():
+            return value.replace("\0", NUL)
+        case list():
+            return [_without_nul(one) for one in value]
+        case dict():
+            return {key: _without_nul(one) for key, one in value.items()}
+        case _:
+            return value

@@ -7,6 +7,7 @@ import pytest
 from ringctl.core.errors import BugError, ClaimLost, SessionLost
 from ringctl.core.states import EffectState, RolloutState, Settle, TaskState, WaveState
 from ringctl.core.timing import MINUTE, SECOND
+from ringctl.ports.records import Result
 from ringctl.testing.store_rollouts import SuiteFixtures
 from ringctl.testing.store_scene import GRACE, LEASE, Scene
 from ringctl.testing.values import members_of
@@ -301,3 +302,21 @@ class ClaimSuite(SuiteFixtures):
         assert states == [TaskState.DONE, TaskState.CANCELLED, TaskState.UNKNOWN, TaskState.CANCELLED]
         facts = scene.store.facts(scene.load())
         assert facts.half_done == 1
+
+    def test_a_steps_output_may_be_anything(self, scene: Scene) -> None:
+        """Quotes, backslashes, control characters, what looks like an escape: lines come back; NUL may be shown."""
+        scene.start(inner=1)
+        claim = scene.claim_one(scene.node())
+        lines = ["'\"\\", "\\u0000", "{,}", "a\0b", "\x1b[31m", "snow \N{SNOWMAN} \N{GRINNING FACE}", ""]
+        scene.intent(claim)
+        scene.store.result(claim, "readers", EffectState.FAILED, {"reason": "a\0b\\u0000"}, lines=lines)
+        scene.store.log(claim, lines)
+        last = Result(step="readers", state=EffectState.DONE, outcome={"x": "\\"})
+        scene.store.finish(claim, TaskState.DONE, '"\\', lines=lines, last=last)
+        found = [
+            line.replace("\N{SYMBOL FOR NULL}", "\0")
+            for _, line in scene.store.task_log("ro-1", claim.account)
+        ]
+        assert found == lines * 3
+        (task,) = scene.store.tasks("ro-1", account=claim.account)
+        assert task.reason == '"\\'

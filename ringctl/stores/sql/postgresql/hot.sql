@@ -37,8 +37,8 @@ select t.id, t.claim, t.fence, t.attempt, t.start_at, t.resolving, m.id, m.accou
 with clock as materialized (
   select coalesce(:now, (extract(epoch from clock_timestamp()) * 1000000)::bigint) as now
 ), given as materialized (
-  select * from unnest(:tasks::bigint[], :claims::text[], :fences::bigint[], :steps::text[], :digests::text[],
-                       :keys::text[], :deadlines::bigint[]) as g (task, claim, fence, step, digest, key, deadline)
+  select * from json_to_recordset(:given::json)
+         as g (task bigint, claim text, fence bigint, step text, digest text, key text, deadline bigint)
 ), held as (
   update task t set deadline_us = clock.now + g.deadline, begun_us = coalesce(t.begun_us, clock.now)
     from given g, clock
@@ -68,22 +68,23 @@ select h.claim, exists (select 1 from noted n where n.task = h.id) from held h
 with clock as materialized (
   select coalesce(:now, (extract(epoch from clock_timestamp()) * 1000000)::bigint) as now
 ), given as materialized (
-  select * from unnest(:tasks::bigint[], :claims::text[], :fences::bigint[], :states::text[], :reasons::text[],
-                       :steps::text[], :results::text[], :outcomes::text[], :lines::bigint[])
-         as g (task, claim, fence, state, reason, step, result, outcome, lines)
+  select * from json_to_recordset(:given::json)
+         as g (task bigint, claim text, fence bigint, state text, reason text, step text, result text, outcome text,
+               lines text[], traits text[], trait_values text[])
 ), held as (
   update task t set state = g.state, claim = null, deadline_us = null, ended_us = clock.now, reason = g.reason,
-         resolve_after_us = clock.now, resolving = 0, next_log = t.next_log + g.lines
+         resolve_after_us = clock.now, resolving = 0, next_log = t.next_log + cardinality(g.lines)
     from given g, clock
    where t.id = g.task and t.claim = g.claim and t.state || '' = 'running'
-  returning t.id, t.rollout, t.wave, t.member, t.revision, t.holder, t.next_log - g.lines as line,
+  returning t.id, t.rollout, t.wave, t.member, t.revision, t.holder, t.next_log - cardinality(g.lines) as line,
             g.claim, g.fence, g.state, g.step, g.result, g.outcome
 ), ended as (
   update effect e set state = h.result, ended_us = clock.now, outcome = h.outcome from held h, clock
    where e.task = h.id and e.step = h.step and h.step <> ''
   returning e.task
 ), said as materialized (
-  select * from unnest(:line_tasks::bigint[], :line_numbers::bigint[], :line_texts::text[]) as s (task, number, line)
+  select g.task, s.number - 1 as number, s.line
+    from given g, unnest(g.lines) with ordinality as s (line, number)
 ), logged as (
   insert into task_log (task, seq, fence, at_us, line)
   select s.task, h.line + s.number, h.fence, clock.now, s.line from said s join held h on h.id = s.task, clock
@@ -106,8 +107,8 @@ with clock as materialized (
 ), met as (
   insert into done_trait (rollout, revision, trait, value)
   select distinct h.rollout, h.revision, m.trait, m.value
-    from unnest(:trait_tasks::bigint[], :traits::text[], :trait_values::text[]) as m (task, trait, value)
-    join held h on h.id = m.task where h.state = 'done'
+    from given g join held h on h.id = g.task, unnest(g.traits, g.trait_values) as m (trait, value)
+   where h.state = 'done'
   on conflict (rollout, revision, trait, value) do nothing
 ), done_sizes as (
   insert into done_size (rollout, revision, decade, session, members, largest)
@@ -120,8 +121,7 @@ select h.claim, h.step = '' or exists (select 1 from ended e where e.task = h.id
 
 -- name: ended_by
 -- after a lost answer: the claims whose result this very statement had saved before
-select e.claim from unnest(:tasks::bigint[], :claims::text[], :steps::text[], :results::text[])
-       as g (task, claim, step, result)
+select e.claim from json_to_recordset(:given::json) as g (task bigint, claim text, step text, result text)
   join effect e on e.task = g.task and e.step = g.step and e.claim = g.claim and e.state = g.result
  where e.ended_us is not null
 
@@ -129,12 +129,12 @@ select e.claim from unnest(:tasks::bigint[], :claims::text[], :steps::text[], :r
 with clock as materialized (
   select coalesce(:now, (extract(epoch from clock_timestamp()) * 1000000)::bigint) as now
 ), held as (
-  update task t set deadline_us = null, next_log = t.next_log + :lines
+  update task t set deadline_us = null, next_log = t.next_log + json_array_length(:lines::json)
    where t.id = :task and t.claim = :claim and t.state || '' = 'running'
      -- sent again after a lost answer: it is there already
      and not exists (select 1 from effect e where e.task = t.id and e.step = :step and e.claim = :claim
                         and e.ended_us is not null)
-  returning t.id, t.next_log - :lines as line
+  returning t.id, t.next_log - json_array_length(:lines::json) as line
 ), ended as (
   update effect e set state = :state, ended_us = clock.now, outcome = :outcome from held h, clock
    where e.task = h.id and e.step = :step
@@ -142,10 +142,10 @@ with clock as materialized (
 ), logged as (
   insert into task_log (task, seq, fence, at_us, line)
   select h.id, h.line + s.number - 1, :fence, clock.now, s.line
-    from held h, clock, unnest(:line_texts::text[]) with ordinality as s (line, number)
+    from held h, clock, json_array_elements_text(:lines::json) with ordinality as s (line, number)
 ), late as (
   insert into late_log (task, claim, at_us, line)
-  select :task, :claim, clock.now, s.line from clock, unnest(:line_texts::text[]) as s (line)
+  select :task, :claim, clock.now, s.line from clock, json_array_elements_text(:lines::json) as s (line)
    where not exists (select 1 from held)
 )
 select exists (select 1 from ended) from held
