@@ -33,8 +33,9 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "tick": ("nodes", "one pass over the open rollouts, for cron or systemd", "Run"),
     "run": ("nodes", "the loop: decides, observes, works", "Run"),
     "work": ("nodes", "a worker: claims and runs accounts", "Run"),
-    "nodes": ("nodes", "who is alive and what they hold", "Run"),
-    "db": ("db", "migrate or check the state store", "Run"),
+    "nodes": ("nodes", "who is alive and what they hold; drain one", "Run"),
+    "db": ("db", "migrate, check, count or back up the state store", "Run"),
+    "doctor": ("doctor", "is this host and store to be trusted; --contend tries it", "Run"),
 }
 """Name -> (module of ringctl.cli, one-line help, group)."""
 

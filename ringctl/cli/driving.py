@@ -3,21 +3,41 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
+from typing import Annotated
+
+import typer
 
 from ringctl.cli.invocation import current
+from ringctl.cli.render import note
 from ringctl.cli.style import Painter, clip, columns_of, show, wants_color
+from ringctl.core.errors import NotAllowed
 from ringctl.core.timing import SECOND, Span, human, rfc3339
 from ringctl.engine import queries
 from ringctl.engine.loop import Driver
 from ringctl.engine.node import Node
 from ringctl.engine.parts import Parts
+from ringctl.engine.stopping import StopSwitch, stop_file
 from ringctl.ports.records import Entry
 
+StopFile = Annotated[
+    str,
+    typer.Option(
+        "--stop-file",
+        metavar="PATH",
+        help="While this file is there nothing runs (default: RINGCTL_STOP_FILE, else STOP beside the copies).",
+    ),
+]
+
 DRAINED = 143
+STOP_LOOK_S = 0.5
+GIVE_UP_S = 15.0
+"""After a stop was seen: the kill grace of the steps (5 s), the kill itself (5 s), and a margin. Whoever hangs then,
+in a store that does not answer, is ended; without its node a step's shim kills it."""
 HEARTBEAT_S = 30.0
 # What a journal entry says first, and without its name; digests and long lists stay in `-o json`.
 _BARE = ("code", "error", "ring", "wave_kind", "revision")
@@ -85,9 +105,18 @@ class Follower:
         sys.stderr.write(clip(f"{at}  {rollout.state!s:16}  {show(step['text'], 400)}", columns_of()) + "\n")
 
 
-def node_of(parts: Parts, workers: int, lease_us: Span = 15 * SECOND) -> Node:
-    """A node of this process."""
-    return Node(parts=parts, name=f"{parts.host}-{os.getpid()}", parallel=workers, lease_us=lease_us)
+def node_of(parts: Parts, workers: int, lease_us: Span = 15 * SECOND, stop: str = "") -> Node:
+    """A node of this process. `stop` is the stop file's path as given."""
+    switch = StopSwitch(
+        path=stop_file(stop, parts.environ, parts.work_dir), environ=parts.environ, clock=parts.clock
+    )
+    return Node(
+        parts=parts,
+        name=f"{parts.host}-{os.getpid()}",
+        parallel=workers,
+        lease_us=lease_us,
+        stop_now=switch,
+    )
 
 
 @contextmanager
@@ -109,7 +138,68 @@ def term_noted() -> Iterator[Callable[[], bool]]:
 
 
 def serve(driver: Driver, until: Callable[[], bool], on_pass: Callable[[], None] = lambda: None) -> bool:
-    """Drive until `until()` or SIGTERM, then drain; whether SIGTERM ended it."""
-    with term_noted() as came:
+    """Drive until `until()`, SIGTERM or `nodes drain`, then drain; whether one of the latter two ended it. Raises
+    NotAllowed (RC4002) when a stop file or `RINGCTL_STOP` ends it, or is there to begin with."""
+    node = driver.node
+    if node is None or not isinstance(node.stop_now, StopSwitch):
+        with term_noted() as came:
+            driver.run(lambda: came() or until(), on_pass=on_pass)
+            return came()
+    switch = node.stop_now
+    if switch():
+        raise stopped(switch, node)
+    with term_noted() as came, watched(driver, node, switch):
         driver.run(lambda: came() or until(), on_pass=on_pass)
-        return came()
+    if switch():
+        raise stopped(switch, node)
+    if node.in_hand:
+        note(_untold(node.in_hand))
+    if node.draining:
+        note("told to drain (ringctl nodes ls says by whom): ended")
+    return came() or node.draining
+
+
+def _untold(accounts: Sequence[str]) -> str:
+    return f"the store did not answer: when the lease is over others take up {', '.join(map(show, accounts))}"
+
+
+def stopped(switch: StopSwitch, node: Node) -> NotAllowed:
+    """The end of a node that was stopped: why, and who stands half-way. Of whom the store could not be told it is
+    not known here whether they do."""
+    for one in node.halfway:
+        note(f"half-way: {show(one.claim.account)} of {show(one.claim.rollout)}: {show(one.reason)}")
+    said = [f"{switch.why}: nothing runs here and nothing begins"]
+    if node.halfway:
+        said.append(f"half-way: {', '.join(one.claim.account for one in node.halfway)}")
+    if node.in_hand:
+        said.append(_untold(node.in_hand))
+    way = "set RINGCTL_STOP to 0" if switch.why.startswith("RINGCTL_STOP") else f"remove {switch.path}"
+    return NotAllowed("; ".join(said), code="RC4002", hint=f"to go on: {way}, then `ringctl run`")
+
+
+@contextmanager
+def watched(driver: Driver, node: Node, switch: StopSwitch) -> Iterator[None]:
+    """While this lasts a thread looks for the stop, so that it is seen whatever the others wait for. Should the node
+    not have ended in time after it, the process is: its steps go with it."""
+    over = threading.Event()
+
+    def look() -> None:
+        while not switch():
+            if over.wait(STOP_LOOK_S):
+                return
+        note(f"stopping: {switch.why}")
+        driver.stopping.set()
+        node.wake.set()
+        if not over.wait(GIVE_UP_S):
+            error = stopped(switch, node)
+            sys.stderr.write(f"error[{error.code}]: {error.message}\n")
+            sys.stderr.flush()
+            os._exit(error.exit_code)
+
+    thread = threading.Thread(target=look, name="ringctl-stop", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(timeout=5)

@@ -4,7 +4,7 @@ A test holds this against what typer is told, so it cannot drift.
 """
 
 OPTIONS: dict[str, str] = {
-    "demo": "--accounts= --dir= --engine= --fault= --metrics=",
+    "demo": "--accounts= --dir= --engine= --fault= --metrics= --nodes=",
     "explain": "",
     "policy lint": "",
     "policy schema": "",
@@ -17,7 +17,7 @@ OPTIONS: dict[str, str] = {
     "accounts coverage": "--policy=",
     "plan": "--policy= --bundle= --release= --out= --fix --exit-code",
     "start": "--policy= --bundle= --release= --plan= --fix --reason= --detach-source --wait --detach --until= "
-    "--timeout= --workers= --dry-run",
+    "--timeout= --workers= --stop-file= --dry-run",
     "status": "--accounts",
     "wait": "--until= --timeout=",
     "why": "",
@@ -30,23 +30,28 @@ OPTIONS: dict[str, str] = {
     "events": "--after= --follow -f",
     "exposure": "--revision= --limit=",
     "audit verify": "",
-    "tick": "--rollout= --budget= --workers=",
-    "run": "--rollout= --workers=",
-    "work": "--rollout= --workers= --exit-when-idle",
+    "tick": "--rollout= --budget= --workers= --stop-file=",
+    "run": "--rollout= --workers= --stop-file=",
+    "work": "--rollout= --workers= --exit-when-idle --stop-file=",
     "nodes ls": "",
+    "nodes drain": "--wait",
     "db migrate": "--dry-run",
     "db check": "",
+    "db stats": "",
+    "db backup": "--force",
+    "doctor": "--contend= --seconds= --tasks= --seed=",
 }
 """Command -> its own options; `=` marks those that take a value."""
 
 FILES: dict[str, str] = {
     "--policy": "file", "--bundle": "directory", "--out": "file", "--plan": "file", "--dir": "directory",
+    "--stop-file": "file",
 }  # fmt: skip
 """Options whose value is a path."""
 
 PATHS: dict[str, str] = {
     "policy lint": "file", "policy show": "file",
-    "bundle lint": "directory", "bundle digest": "directory", "bundle diff": "directory",
+    "bundle lint": "directory", "bundle digest": "directory", "bundle diff": "directory", "db backup": "file",
 }  # fmt: skip
 """Commands whose arguments are paths."""
 

@@ -10,7 +10,7 @@ import typer
 
 from ringctl import bootstrap
 from ringctl.cli.invocation import current
-from ringctl.core.errors import UsageError
+from ringctl.core.errors import StoreUnavailable, UsageError
 from ringctl.core.timing import Span
 from ringctl.engine.parts import Parts
 
@@ -35,6 +35,21 @@ def reading() -> Iterator[Parts]:
 @contextmanager
 def writing() -> Iterator[Parts]:
     """The state, made or brought up to date first."""
+    with bootstrap.open_parts(current().state, migrate=True, actor=current().actor) as parts:
+        yield parts
+
+
+@contextmanager
+def serving() -> Iterator[Parts]:
+    """The state as it is there, brought up to date first. One that is not there is not made: a node on a mistyped
+    path would find nothing to do, and say nothing. Raises StoreUnavailable (RC5108)."""
+    scheme, _, rest = current().state.partition("://")
+    if scheme == "sqlite" and not bootstrap.state_path(rest).exists():
+        raise StoreUnavailable(
+            f"there is no store at {bootstrap.state_path(rest)}",
+            code="RC5108",
+            hint="is --state right? `ringctl db migrate` makes one, `ringctl start` too",
+        )
     with bootstrap.open_parts(current().state, migrate=True, actor=current().actor) as parts:
         yield parts
 

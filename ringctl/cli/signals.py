@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ringctl.cli.opening import Reason, RolloutName, writing
+from ringctl.cli.opening import Reason, RolloutName, serving
 from ringctl.cli.render import Block, View, emit
 from ringctl.cli.status import hold_blocks
 from ringctl.cli.style import show
@@ -22,7 +22,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would hap
 
 def pause(rollout: RolloutName = "", reason: Reason = "", dry_run: DryRun = False) -> None:
     """Stop widening: no wave opens, nothing new is claimed; what runs finishes."""
-    with writing() as parts:
+    with serving() as parts:
         name = listing.find(parts, rollout).id
         now = parts.store.now_us()
         if dry_run:
@@ -38,7 +38,7 @@ def pause(rollout: RolloutName = "", reason: Reason = "", dry_run: DryRun = Fals
 
 def resume(rollout: RolloutName = "", reason: Reason = "", dry_run: DryRun = False) -> None:
     """Lift holds that wait for a person; everything is looked at anew."""
-    with writing() as parts:
+    with serving() as parts:
         name = listing.find(parts, rollout).id
         if dry_run:
             _emit(
@@ -62,7 +62,7 @@ def abort(
     """End a rollout for good. What runs settles first; with --now it stops where it is."""
     if not reason:
         raise UsageError("abort needs --reason TEXT: it goes on record")
-    with writing() as parts:
+    with serving() as parts:
         name = listing.find(parts, rollout).id
         at = parts.store.now_us()
 
@@ -124,7 +124,11 @@ def retry(
     """Give failed or unknown accounts back at the same bytes, or say what became of them (--as)."""
     if bool(account) == failed:
         raise UsageError("give --account ID (one or more), or --failed")
-    with writing() as parts:
+    if outcome not in commands.WORDS:
+        raise UsageError(f"--as {outcome}: known are done, not-done")
+    if outcome and not reason:
+        raise UsageError("--as needs --reason: it is a person's word that goes on record")
+    with serving() as parts:
         name = listing.find(parts, rollout).id
         names = list(account or _failed(parts, name))
         states = {one: _state(parts, name, one) for one in names}
@@ -144,10 +148,16 @@ def retry(
     def blocks() -> list[Block]:
         if not names:
             return ["no account is failed"]
-        would = "would be given back; now" if dry_run else "is"
-        return [f"{show(one)} {would} {states[one]}" for one in names]
+        would = f"would {_BECOMES[outcome]}; now" if dry_run else "is"
+        lines: list[Block] = [f"{show(one)} {would} {states[one]}" for one in names]
+        if outcome == "not-done" and not dry_run:
+            lines.append("to have it done again: ringctl retry, without --as")
+        return lines
 
     emit(View(document=lambda: document, blocks=blocks))
+
+
+_BECOMES = {"": "be given back", "done": "count as done", "not-done": "count as failed"}
 
 
 def _failed(parts: Parts, name: str) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ringctl.cli.driving import DRAINED, Follower, node_of, serve
+from ringctl.cli.driving import DRAINED, Follower, StopFile, node_of, serve
 from ringctl.cli.opening import Reason, RolloutName, Workers, reading, span, writing
 from ringctl.cli.plan import Fix, Release, plan
 from ringctl.cli.render import Block, Busy, Line, View, emit, note
@@ -51,6 +51,7 @@ def start(  # noqa: PLR0913, PLR0917 - one parameter an option
     until: Until = "",
     timeout: Timeout = "",
     workers: Workers = 8,
+    stop_file: StopFile = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the plan.")] = False,
 ) -> int:
     """Start a rollout. At the bundle and policy of one that runs, attach to it.
@@ -80,7 +81,9 @@ def start(  # noqa: PLR0913, PLR0917 - one parameter an option
         goal = Goal(
             rollout=begun.rollout.id, ring=until, until_us=parts.store.now_us() + wait_us if wait_us else None
         )
-        return _wait_here(parts, goal) if detach else _run_here(parts, goal, begun.rollout, workers)
+        return (
+            _wait_here(parts, goal) if detach else _run_here(parts, goal, begun.rollout, workers, stop_file)
+        )
 
 
 def _request(plan_file: str, policy: str, bundle: str, release: str, *, fix: bool) -> Request:
@@ -144,9 +147,10 @@ def _blocks(begun: Started) -> list[Block]:
     return [*blocks, show(rollout.id)]
 
 
-def _run_here(parts: Parts, goal: Goal, rollout: Rollout, workers: int) -> int:
+def _run_here(parts: Parts, goal: Goal, rollout: Rollout, workers: int, stop: str) -> int:
     """A node in this process until the goal is reached."""
-    driver = Driver(parts=parts, node=node_of(parts, workers, rollout.policy.lease_us), only=rollout.id)
+    node = node_of(parts, workers, rollout.policy.lease_us, stop)
+    driver = Driver(parts=parts, node=node, only=rollout.id)
     ended: list[int] = []
 
     def until() -> bool:

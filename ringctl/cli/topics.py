@@ -41,6 +41,8 @@ Environment (a flag goes before a variable, a variable before the default)
   RINGCTL_OUTPUT     as -o: table, json, yaml, ndjson, markdown or junit
   RINGCTL_ACTOR      as --actor: who acts; default: the login name
   RINGCTL_NO_INPUT   1: never ask; refuse instead (as --no-input)
+  RINGCTL_STOP       not empty and not 0: no worker begins anything, and what runs is stopped
+  RINGCTL_STOP_FILE  as --stop-file: while this file is there the same holds, store and controllers or not
   NO_COLOR           not empty: no colour, nothing else changes
   FORCE_COLOR        not empty and not 0: colour also into pipes (CLICOLOR_FORCE likewise)
   TERM               dumb: no colour and no rewritten lines

@@ -53,3 +53,8 @@ def find(parts: Parts, name: str) -> Summary:
             raise UsageError(f"{name!r} fits {len(chosen)}: {', '.join(row.id for row in chosen[:20])}")
     known = ", ".join(row.id for row in rows[:10]) or "none"
     raise NotFound(f"no rollout {name!r}", hint=f"rollouts: {known}")
+
+
+def reruns_of(rollout_id: str) -> str:
+    """The tally of steps that were run again on their bundle's word alone (`idempotent: true`)."""
+    return f"reruns/{rollout_id}"

@@ -110,8 +110,13 @@ class Driver:
         return looked
 
     # -- the loop ---------------------------------------------------------------------------------
+    @property
+    def called_off(self) -> bool:
+        """Whether the node of this process was told to drain, or to stop."""
+        return self.node is not None and self.node.called_off
+
     def run(self, until: Callable[[], bool], *, on_pass: Callable[[], None] = lambda: None) -> None:
-        """Serve until `until()` is true or `stopping` is set; then drain what this node holds."""
+        """Serve until `until()` is true, the node is called off or `stopping` is set; then drain what it holds."""
         if self.node is not None:
             self.node.start()
         if self.decides:
@@ -122,7 +127,7 @@ class Driver:
             while not self.stopping.is_set():
                 if not moved or self.parts.clock.monotonic() - checked >= DECIDE_EVERY_S:
                     checked = self.parts.clock.monotonic()
-                    if until():
+                    if self.called_off or until():
                         break
                     on_pass()
                 moved = self._safe_step()

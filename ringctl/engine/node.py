@@ -2,8 +2,13 @@
 
 The session's id is new at every process start. The lease deadline is counted from before each beat was asked for,
 on the node's own monotonic clock; when it passes, everything stops here before anybody else may take over.
+
+A session has one lease, the shortest that a rollout served so far asks for. When one asks for a shorter one the node
+claims nothing more until it holds nothing, and opens a new session: shortened under a running step, the store's lease
+would end before the deadline that the step's shim was told.
 """
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -13,13 +18,13 @@ from functools import partial
 
 from ringctl.core.errors import ClaimLost, ExternalError, SessionLost
 from ringctl.core.model import Rollout, Session
-from ringctl.core.states import OPEN_ROLLOUT_STATES, Settle, TaskState, WaveState
+from ringctl.core.states import OPEN_ROLLOUT_STATES, Settle, WaveState
 from ringctl.core.timing import SECOND, Span
 from ringctl.engine.copies import Copies
 from ringctl.engine.guard import Guard, Lease
 from ringctl.engine.parts import Parts
-from ringctl.engine.running import TaskRun
-from ringctl.ports.records import Claim
+from ringctl.engine.running import TaskRun, given_back
+from ringctl.ports.records import Claim, Ending, Held
 
 BATCH = 10
 """Most tasks claimed in one transaction."""
@@ -31,7 +36,12 @@ HAND_BACK_S = 5.0
 """A claimed task that no thread has begun for so long goes back: another node may be free."""
 
 FRESH_S = 1.0
-"""A beat not older than this is news enough between two steps."""
+"""A beat not older than this (or than a quarter of the lease) is news enough between two steps."""
+
+BEATS_PER_LEASE = 4
+SLOWEST_BEAT_S = 5.0
+AGAIN_S = 1.0
+"""A beat that was not answered is tried again after this, or after a usual pause where that is shorter."""
 
 
 @dataclass(slots=True)
@@ -47,11 +57,16 @@ class Node:
     copies: Copies = field(init=False)
     session: Session | None = None
     lease: Lease = field(default_factory=Lease)
+    draining: bool = False
+    halfway: list[Ending] = field(default_factory=list)
     _guards: dict[int, Guard] = field(default_factory=dict)
     _waiting: dict[int, tuple[Claim, Future[None], float]] = field(default_factory=dict)
     _finished: deque[float] = field(default_factory=deque)
-    _stranded: list[Claim] = field(default_factory=list)
+    _stranded: list[Ending] = field(default_factory=list)
+    _strange: frozenset[str] = frozenset()
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _asking: threading.Lock = field(default_factory=threading.Lock)
+    _returning: threading.Lock = field(default_factory=threading.Lock)
     _pool: ThreadPoolExecutor | None = None
     _beats: threading.Thread | None = None
     _ended: threading.Event = field(default_factory=threading.Event)
@@ -70,17 +85,41 @@ class Node:
         self._beats.start()
 
     def drain(self) -> None:
-        """Claim nothing more, give back what waits, finish what runs, end the session."""
+        """Claim nothing more, give back what waits, finish what runs, end the session. Where the store does not
+        answer, what is known of the tasks is tried again until the lease is over; a stop does not wait for that."""
         self._hand_back(0.0)
         if self._pool is not None:
             self._pool.shutdown(wait=True)
+        self._return_stranded()
+        while self._stranded and not self.stop_now() and self.lease.holds(self.parts.clock.monotonic()):
+            self.parts.clock.sleep(min(AGAIN_S, self.pause_s))
+            self._return_stranded()
         self._ended.set()
         if self._beats is not None:
             self._beats.join(timeout=5)
-        self._return_stranded()
         if self.session is not None and not self.lease.lost.is_set():
-            self.parts.store.close_session(self.session)
+            with contextlib.suppress(ExternalError):  # then the lease runs out by itself
+                self.parts.store.close_session(self.session)
         self.session = None
+
+    @property
+    def called_off(self) -> bool:
+        """Whether it was told to end: by `nodes drain`, a stop file or `RINGCTL_STOP`."""
+        return self.draining or self.stop_now()
+
+    @property
+    def in_hand(self) -> tuple[str, ...]:
+        """Accounts in hand, and those whose end the store does not know yet."""
+        with self._lock:
+            claims = [guard.claim for guard in self._guards.values()]
+            claims += [ending.claim for ending in self._stranded]
+        return tuple(sorted({claim.account for claim in claims}))
+
+    @property
+    def unwritten(self) -> tuple[Ending, ...]:
+        """How tasks ended that the store does not know yet."""
+        with self._lock:
+            return tuple(self._stranded)
 
     @property
     def busy(self) -> int:
@@ -96,22 +135,44 @@ class Node:
             room = self.parallel + ahead - len(self._guards)
         return room if room >= max(1, min(ahead, self.parallel)) else 0
 
+    @property
+    def pause_s(self) -> float:
+        """Seconds from one beat to the next."""
+        return min(SLOWEST_BEAT_S, self.lease_us / SECOND / BEATS_PER_LEASE)
+
     def _new_session(self) -> None:
         asked = self.parts.clock.monotonic()
         self.session = self.parts.store.open_session(self.name, lease_us=self.lease_us)
-        self.lease = Lease(until=asked + self.lease_us / SECOND)
+        span_s = self.lease_us / SECOND
+        self.lease = Lease(until=asked + span_s, span_s=span_s)
         self._asked = asked
+
+    def _shortened(self, rollout: Rollout) -> bool:
+        """Whether the session's lease is short enough for the rollout; idle, the node opens one that has it."""
+        session = self.session
+        self.lease_us = min(self.lease_us, rollout.policy.lease_us)
+        if session is None or session.lease_us <= self.lease_us:
+            return True
+        with self._lock:
+            if self._guards or self._stranded:
+                return False
+        self.parts.store.close_session(session)
+        self.lease.lost.set()
+        self._new_session()
+        return True
 
     # -- the beat ---------------------------------------------------------------------------------
     def _beat_loop(self) -> None:
-        pause = max(0.05, self.lease_us / SECOND / 3)
-        while not self._ended.wait(min(pause, 5.0)):
+        clock = self.parts.clock
+        due = self._asked + self.pause_s
+        while not self._ended.wait(max(0.01, due - clock.monotonic())):
+            due = clock.monotonic() + self.pause_s
             try:
-                self._hand_back(HAND_BACK_S)
+                self._hand_back(0.0 if self.called_off else HAND_BACK_S)
                 self.beat()
             except ExternalError:
                 # the store does not answer: the lease runs out by itself, and with it the work
-                continue
+                due = min(due, clock.monotonic() + AGAIN_S)
 
     def beat(self) -> None:
         """Renew the lease; tell every guard what its wave wants. A lost session loses every claim."""
@@ -124,46 +185,73 @@ class Node:
         except SessionLost:
             lease.lost.set()
             with self._lock:
-                guards = list(self._guards.values())
+                guards = [guard for guard in self._guards.values() if guard.lease is lease]
             for guard in guards:
                 guard.lose()
             return
-        lease.until = max(lease.until, asked + self.lease_us / SECOND)
+        lease.until = max(lease.until, asked + session.lease_us / SECOND)
         self._asked = asked
+        self.draining = self.draining or beat.draining
         held = {row.task: row for row in beat.held}
-        self._return_stranded()
         with self._lock:
             guards = list(self._guards.values())
         for guard in guards:
             row = held.get(guard.claim.task)
             if row is not None and row.claim == guard.claim.id:
                 guard.tell(row.settle, cancelled=row.cancelled)
+        self._return_stranded()
+        self._give_up_strange(session, beat.held)
+
+    def _known(self) -> frozenset[str]:
+        """Claims that this node knows it holds."""
+        with self._lock:
+            known = {guard.claim.id for guard in self._guards.values()}
+            return frozenset(known | {ending.claim.id for ending in self._stranded})
+
+    def _give_up_strange(self, session: Session, held: tuple[Held, ...]) -> None:
+        """Give up claims that this session holds without our knowing: the answer to their commit was lost, and as
+        long as the session lives no rescue would find them. Seen in two beats, and never while a claim is asked
+        for: what that takes becomes known when it is answered."""
+        before = self._strange
+        self._strange = frozenset(row.claim for row in held) - self._known()
+        if not before & self._strange or not self._asking.acquire(blocking=False):
+            return
+        try:
+            known = self._known()
+            if before & self._strange - known:
+                self.parts.store.abandon(session, keep=sorted(known))
+                self._strange = frozenset()
+        finally:
+            self._asking.release()
 
     def refresh(self, guard: Guard) -> None:
         """A beat now, unless there was one a moment ago. An unknown task is claimed whatever its wave wants:
         what that is must be heard once before anything of it runs."""
         unheard = guard.claim.resolving and not guard.told
-        if unheard or self.parts.clock.monotonic() - self._asked > FRESH_S:
+        if unheard or self.parts.clock.monotonic() - self._asked > min(FRESH_S, self.pause_s):
             try:
                 self.beat()
             except ExternalError:
                 return
 
     def _return_stranded(self) -> None:
-        """Give back tasks that a thread here had to leave (the store did not answer, a bug): this session lives
-        on, so that no rescue would ever find them. An open step of theirs is settled before anything runs."""
-        with self._lock:
-            stranded, self._stranded = self._stranded, []
-        while stranded:
-            try:
-                self.parts.store.finish(stranded[-1], TaskState.PENDING, "its node could not go on with it")
-            except ClaimLost:
-                pass  # somebody else has it: all is well
-            except ExternalError:
+        """Write how tasks ended whose thread could not (the store did not answer, a bug): this session lives on, so
+        that no rescue would ever find them. An open step of theirs is settled before anything runs."""
+        if not self._returning.acquire(blocking=False):
+            return  # another thread is at it
+        try:
+            for ending in self.unwritten:
+                # without the claim all is well: somebody else has it, or it was written and only the answer was lost
+                with contextlib.suppress(ClaimLost):
+                    self.parts.store.finish(
+                        ending.claim, ending.state, ending.reason, lines=ending.lines, last=ending.last
+                    )
                 with self._lock:
-                    self._stranded += stranded
-                return
-            stranded.pop()
+                    self._stranded = [one for one in self._stranded if one is not ending]
+        except ExternalError:
+            return  # the next beat tries again
+        finally:
+            self._returning.release()
 
     # -- claims -----------------------------------------------------------------------------------
     def claim(self, rollout: Rollout, *, unknown: bool = True) -> int:
@@ -171,25 +259,37 @@ class Node:
 
         The rollout may be a moment old: whether its wave still admits is read in the claiming transaction.
         """
+        if self.called_off or not self._asking.acquire(blocking=False):
+            return 0
+        try:
+            return self._claim(rollout, unknown=unknown)
+        finally:
+            self._asking.release()
+
+    def _claim(self, rollout: Rollout, *, unknown: bool) -> int:
         if self.lease.lost.is_set():
             if self.busy:
                 return 0
             self._new_session()
-        session = self.session
         free = self.wants()
-        if session is None or free <= 0 or self.stop_now():
+        if self.session is None or free <= 0 or not self._shortened(rollout):
             return 0
-        store = self.parts.store
+        session, store, taken = self.session, self.parts.store, 0
         try:
-            claims = store.claim_unknown(session, rollout, limit=free) if unknown else ()
+            if unknown:
+                taken += self._take(rollout, store.claim_unknown(session, rollout, limit=free))
             if rollout.state in OPEN_ROLLOUT_STATES:
                 for wave in rollout.waves:
-                    left = free - len(claims)
+                    left = free - taken
                     if left > 0 and wave.state is WaveState.OPEN and wave.settle is Settle.NONE:
-                        claims += store.claim(session, rollout, wave, limit=min(left, BATCH))
+                        taken += self._take(
+                            rollout, store.claim(session, rollout, wave, limit=min(left, BATCH))
+                        )
         except SessionLost:
             self.lease.lost.set()
-            return 0
+        return taken
+
+    def _take(self, rollout: Rollout, claims: tuple[Claim, ...]) -> int:
         for claim in claims:
             self._submit(rollout, claim)
         return len(claims)
@@ -226,7 +326,7 @@ class Node:
             for claim, future, at in list(self._waiting.values()):
                 if now - at >= waited_s and future.cancel():
                     del self._waiting[claim.task], self._guards[claim.task]
-                    self._stranded.append(claim)
+                    self._stranded.append(given_back(claim))
 
     def _work(self, run: TaskRun) -> None:
         left = True
@@ -238,14 +338,17 @@ class Node:
                 left = False
         except ClaimLost:
             run.guard.lose()
-            left = False
+            left, run.ending = False, None
         finally:
+            ending = run.left() if left else run.ending
             with self._lock:
                 if self._guards.get(run.claim.task) is run.guard:
                     del self._guards[run.claim.task]
                 self._finished.append(self.parts.clock.monotonic())
-                if left:
-                    self._stranded.append(run.claim)
+                if left and ending is not None:
+                    self._stranded.append(ending)
+                if ending is not None and run.halfway(ending) and self.stop_now():
+                    self.halfway.append(ending)
             self.wake.set()
 
 

@@ -10,7 +10,7 @@ from ringctl.core.decide import bake_of, baseline_of, checks_of
 from ringctl.core.requalifying import seen_share
 from ringctl.core.states import OPEN_ROLLOUT_STATES, TaskState, WaveKind, WaveState
 from ringctl.core.timing import SECOND, human
-from ringctl.engine.listing import JSONObject, at
+from ringctl.engine.listing import JSONObject, at, reruns_of
 
 if TYPE_CHECKING:  # named here only: `status` plans nothing
     from ringctl.core.facts import Facts, WaveFacts
@@ -49,6 +49,7 @@ def status(parts: Parts, rollout_id: str) -> JSONObject:
         "holds": [hold_object(hold) for hold in rollout.holds],
         "rings": [_ring(rollout, facts, ring.name) for ring in rollout.policy.rings],
         "counts": counts(rollout, facts),
+        "reruns": parts.store.tallies().get(reruns_of(rollout.id), 0),
         "exposure": _exposure_summary(parts, rollout),
         "next": next_object(rollout, facts),
     }

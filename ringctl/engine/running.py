@@ -5,24 +5,28 @@ run again blindly; a task is never parked inside a red stretch: it is closed the
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from ringctl.core.bundle import Bundle, StepSpec
-from ringctl.core.digests import digest
-from ringctl.core.errors import BugError
+from ringctl.core.errors import BugError, ExternalError, StoreUnavailable
 from ringctl.core.model import Rollout
 from ringctl.core.states import EffectState, Settle, TaskState
 from ringctl.core.timing import SECOND
 from ringctl.engine.copies import Copies
+from ringctl.engine.doubles import note_double
 from ringctl.engine.guard import Guard
+from ringctl.engine.listing import reruns_of
+from ringctl.engine.orders import Orders
 from ringctl.engine.parts import Parts
-from ringctl.ports.executor import Fencing, Order, Outcome, Probed, Ran
-from ringctl.ports.records import Claim, Effect, Result
+from ringctl.ports.executor import Fencing, Outcome, Probed, Ran
+from ringctl.ports.records import Claim, Effect, Ending, Result
 
 UNREACHABLE_ATTEMPTS = 5
 """Claims of a task that found its target unreachable, before the task counts as failed."""
 KILL_GRACE_US = 5 * SECOND
+AGAIN_S = 0.5
+"""How often a store that does not answer is asked again while the lease is fresh."""
 CLOSE_STEP = "close_window"
 
 
@@ -35,15 +39,22 @@ class Next(Enum):
 
 @dataclass(slots=True)
 class TaskRun:
-    """One task in the hands of one worker thread. `refresh` asks the store what the wave wants now."""
+    """One task in the hands of one worker thread. `refresh` asks the store what the wave wants now. `ending` is how
+    the claim ends, from the moment that this is known: before it is written."""
 
     parts: Parts
     copies: Copies
     rollout: Rollout
     guard: Guard
     refresh: Callable[[], None]
+    ending: Ending | None = None
+    orders: Orders = field(init=False)
     _begun: bool = False
     _unwritten: Result | None = None
+    _again: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.orders = Orders(copies=self.copies, rollout=self.rollout, claim=self.guard.claim)
 
     @property
     def claim(self) -> Claim:
@@ -52,7 +63,7 @@ class TaskRun:
 
     def run(self) -> None:
         """Run the task as far as it may go, and end the claim. Raises ClaimLost when somebody else holds it."""
-        bundle = self._bundle()
+        bundle = self.orders.bundle()
         done = {effect.step for effect in self.claim.effects if effect.state is EffectState.DONE}
         if self.claim.resolving and not self._resolve(bundle, done):
             return
@@ -71,10 +82,27 @@ class TaskRun:
             done.add(spec.id)
         self._end(TaskState.DONE)
 
+    def left(self) -> Ending:
+        """How a task ends whose thread could not write it: what is known of it goes with it, so that nothing that
+        took effect is in doubt for want of an answer from the store."""
+        if self.ending is not None:
+            return self.ending
+        last = self._unwritten
+        ending = replace(given_back(self.claim), lines=self.guard.take_lines(), last=last)
+        if last is not None and last.outcome["outcome"] == Outcome.STOPPED and self.guard.stop_requested():
+            return replace(ending, state=TaskState.UNKNOWN, reason=_between_batches(last))
+        return ending
+
+    def halfway(self, ending: Ending) -> bool:
+        """Whether the account stands half-way after that end."""
+        begun = self._begun and ending.state is TaskState.PENDING
+        return begun or ending.state is TaskState.UNKNOWN
+
     # -- between steps ----------------------------------------------------------------------------
     def _parked(self, bundle: Bundle, position: int) -> bool:
         """Whether the task ends here because its wave settles, or the node stops."""
         self.refresh()
+        self._await_renewal()
         guard = self.guard
         stopping = guard.stop() or guard.settle is Settle.STOP or guard.cancelled
         if guard.settle is Settle.NONE and not stopping:
@@ -92,6 +120,16 @@ class TaskRun:
             return False
         self._give_back("given back")
         return True
+
+    def _await_renewal(self) -> None:
+        """No step begins under a lease that was not renewed for half its length: the store may be gone, and the right
+        to run with it before the step is over. Raises StoreUnavailable when the lease runs out meanwhile."""
+        guard = self.guard
+        while not guard.fresh() and not guard.stop_requested():
+            if not guard.lease.holds(self.parts.clock.monotonic()):
+                raise StoreUnavailable("the lease was not renewed in time: no step begins")
+            guard.sleep(min(AGAIN_S, guard.lease.span_s / 8))
+            self.refresh()
 
     def _give_back(self, reason: str) -> None:
         """Back to pending; half-way under a revision that ends, it waits as unknown for the next one."""
@@ -148,28 +186,60 @@ class TaskRun:
         if changed:
             self._drifted(bundle, spec, changed)
             return None
-        order = self.order(bundle, spec)
-        store = self.parts.store
-        store.intent(self.claim, spec.id, spec.digest, order.key, deadline_us=spec.timeout_us + KILL_GRACE_US)
+        order = self.orders.order(bundle, spec)
+        self._intend(spec, order.key)
         ran = self.parts.executor(spec.executor).run(order, self.guard)
+        note_double(self.parts, self.claim, spec.id, ran)
         outcome = {"outcome": str(ran.outcome), "reason": ran.reason, **ran.numbers}
+        if spec.id in self._again:
+            outcome["rerun"] = True
         self._unwritten = Result(step=spec.id, state=_EFFECT[ran.outcome], outcome=outcome)
         return ran
 
+    def _intend(self, spec: StepSpec, key: str) -> None:
+        """Store the intent. Where the store does not answer it is asked again as long as the lease is fresh: once the
+        answer is lost the intent may be there, and an intent of which nothing was sent would be in doubt for ever."""
+        deadline_us = spec.timeout_us + KILL_GRACE_US
+        while True:
+            try:
+                self.parts.store.intent(self.claim, spec.id, spec.digest, key, deadline_us=deadline_us)
+            except ExternalError:
+                if not self.guard.fresh() or self.guard.stop_requested():
+                    raise
+                self.guard.sleep(AGAIN_S)
+            else:
+                return
+
     def _write(self) -> None:
         """Store the result that is still in hand: the task goes on."""
-        result, self._unwritten = self._unwritten, None
-        if result is not None:
-            lines = self.guard.take_lines()
+        result = self._unwritten
+        if result is None:
+            return
+        lines = self.guard.take_lines()
+        try:
             self.parts.store.result(self.claim, result.step, result.state, result.outcome, lines=lines)
+        except ExternalError:
+            self.guard.put_back(lines)
+            raise
+        self._unwritten = None
 
     def _stopped(self, bundle: Bundle, spec: StepSpec, ran: Ran) -> None:
-        """Stopped between two batches; the ledger knows the place."""
+        """Stopped between two batches, and the ledger knows the place; or before anything was sent."""
         self.refresh()
-        closing = self.guard.settle is Settle.CLOSE and not self.guard.stop()
+        guard = self.guard
+        closing = guard.settle is Settle.CLOSE and not guard.stop()
         if closing and bundle.red_inside(bundle.index(spec.id)) and self._close(bundle):
             return
-        self._end(TaskState.UNKNOWN, f"{spec.id}: stopped between batches: {ran.reason}".rstrip(": "))
+        nothing = ran.numbers.get("begun") == 0
+        red = self._begun and bundle.red_after(bundle.index(spec.id))
+        wanted = guard.stop_requested() or guard.settle is not Settle.NONE
+        late = self.parts.clock.monotonic() >= guard.step_deadline()
+        if (nothing and not (red and wanted)) or not (wanted or late):
+            self._give_back(f"{spec.id}: {ran.reason}")
+        elif nothing:
+            self._end(TaskState.UNKNOWN, f"stopped before {spec.id}; its window is open")
+        else:
+            self._end(TaskState.UNKNOWN, f"{spec.id}: stopped between batches: {ran.reason}".rstrip(": "))
 
     def _unreachable(self, spec: StepSpec, ran: Ran) -> None:
         """Nothing was sent: not a failure of the account, until it has been tried often enough."""
@@ -202,8 +272,9 @@ class TaskRun:
         self.copies.rewrite(bundle.digest)
 
     def _end(self, state: TaskState, reason: str = "") -> None:
-        last, self._unwritten = self._unwritten, None
-        self.parts.store.finish(self.claim, state, reason, lines=self.guard.take_lines(), last=last)
+        lines, last = self.guard.take_lines(), self._unwritten
+        self.ending = Ending(claim=self.claim, state=state, reason=reason, lines=lines, last=last)
+        self.parts.store.finish(self.claim, state, reason, lines=lines, last=last)
 
     # -- unknown outcomes -------------------------------------------------------------------------
     def _resolve(self, bundle: Bundle, done: set[str]) -> bool:
@@ -245,9 +316,8 @@ class TaskRun:
             return (
                 Probed.DID_NOT
             )  # known, and other bytes under the same name: `from_step` says that they run
-        order = self.order(bundle, spec)
+        self._intend(spec, self.orders.order(bundle, spec).key)
         store = self.parts.store
-        store.intent(self.claim, spec.id, spec.digest, order.key, deadline_us=spec.timeout_us + KILL_GRACE_US)
         state = EffectState.DONE if found is Probed.TOOK_EFFECT else EffectState.UNKNOWN
         store.result(self.claim, spec.id, state, {"outcome": str(found), "resolved": True})
         if found is Probed.UNKNOWN:
@@ -257,10 +327,8 @@ class TaskRun:
 
     def _taken_over(self, spec: StepSpec) -> Probed:
         """The very same bytes took effect here in an earlier rollout that did not end well: not done again."""
-        order = self.order(self._bundle(), spec)
-        store = self.parts.store
-        store.intent(self.claim, spec.id, spec.digest, order.key, deadline_us=spec.timeout_us + KILL_GRACE_US)
-        store.result(self.claim, spec.id, EffectState.DONE, {"outcome": "done", "already": True})
+        self._intend(spec, self.orders.order(self.orders.bundle(), spec).key)
+        self.parts.store.result(self.claim, spec.id, EffectState.DONE, {"outcome": "done", "already": True})
         return Probed.TOOK_EFFECT
 
     def _earlier(self, effect: Effect) -> tuple[Bundle, StepSpec]:
@@ -278,11 +346,19 @@ class TaskRun:
         if changed:  # the question is asked all the same, from a clean copy
             self._spoilt(bundle, changed)
         self.guard.begin_step(spec.timeout_us, stop_on_close=False)
-        found = self.parts.executor(spec.executor).probe(self.order(bundle, spec), self.guard)
+        found = self.parts.executor(spec.executor).probe(self.orders.order(bundle, spec), self.guard)
         if found is Probed.UNKNOWN and spec.idempotent:
-            self.guard.log(f"{spec.id}: outcome unknown; it is declared idempotent and runs again")
+            self._count_rerun(spec)
             return Probed.DID_NOT
         return found
+
+    def _count_rerun(self, spec: StepSpec) -> None:
+        """Nobody knows what became of it and it runs again, on its bundle's word alone: that is on record."""
+        self.guard.log(f"{spec.id}: outcome unknown; it is declared idempotent and runs again")
+        self._again.add(spec.id)
+        said = {"account": self.claim.account, "step": spec.id, "revision": f"r{self.claim.revision}"}
+        self.parts.store.record(self.claim.rollout, "rerun", said, actor="ringctl")
+        self.parts.store.add_tally(reruns_of(self.claim.rollout))
 
     def _spec(self, bundle: Bundle, effect: Effect) -> StepSpec | None:
         """The step an effect belongs to. A half-run `close_window` is simply run again by the next closing."""
@@ -290,47 +366,10 @@ class TaskRun:
             return None
         return bundle.step(effect.step)
 
-    # -- orders -----------------------------------------------------------------------------------
-    def _bundle(self) -> Bundle:
-        if self.claim.revision == self.rollout.revision.number:
-            return self.rollout.bundle
-        return self.copies.bundle(self._revision_digest(self.claim.revision))
 
-    def _revision_digest(self, number: int) -> str:
-        return next(rev.digest for rev in self.rollout.revisions if rev.number == number)
-
-    def order(self, bundle: Bundle, spec: StepSpec) -> Order:
-        """Everything the executor needs for one step under this claim."""
-        claim = self.claim
-        key = digest([claim.rollout, claim.account, spec.id, spec.digest]).removeprefix("sha256:")
-        return Order(
-            rollout=claim.rollout,
-            account=claim.account,
-            component=bundle.component,
-            revision=f"r{claim.revision}",
-            step=spec,
-            key=key,
-            claim=claim.id,
-            fence=claim.fence,
-            placeholders=placeholders(self.rollout, claim, key),
-            files=self.copies.directory(bundle.digest),
-            accepts=self._accepts(bundle, spec),
-        )
-
-    def _accepts(self, bundle: Bundle, spec: StepSpec) -> frozenset[str]:
-        """Step digests of earlier revisions that a ledger row may carry: those of the same step id, when
-        `from_step` says that half-done accounts go on at this step or before it."""
-        if not bundle.from_step or spec.id not in {s.id for s in bundle.steps}:
-            return frozenset()
-        first = min(bundle.index(step) for step in bundle.from_step.values())
-        if bundle.index(spec.id) < first:
-            return frozenset()
-        accepted: set[str] = set()
-        for revision in self.rollout.revisions:
-            if revision.number < self.claim.revision:
-                earlier = self.copies.bundle(revision.digest)
-                accepted.update(s.digest for s in earlier.steps if s.id == spec.id)
-        return frozenset(accepted - {spec.digest})
+def _between_batches(result: Result) -> str:
+    reason = result.outcome.get("reason", "")
+    return f"{result.step}: stopped between batches: {reason}".rstrip(": ")
 
 
 def _same_done(effect: Effect, spec: StepSpec) -> bool:
@@ -351,19 +390,6 @@ _EFFECT: Mapping[Outcome, EffectState] = {
 }
 
 
-def placeholders(rollout: Rollout, claim: Claim, key: str) -> dict[str, str]:
-    """The closed set of DESIGN 11 with this task's values."""
-    inventory = rollout.policy.inventory
-    values = {
-        "account.id": claim.account,
-        "account.size": f"{claim.size:g}",
-        "rollout.id": claim.rollout,
-        "revision": f"r{claim.revision}",
-        "task.key": key,
-        "task.token": str(claim.fence),
-    }
-    for name in inventory.traits:
-        values[f"account.traits.{name}"] = claim.columns.get(name, "")
-    for name in inventory.target:
-        values[f"account.target.{name}"] = claim.columns.get(name, "")
-    return values
+def given_back(claim: Claim, reason: str = "its node could not go on with it") -> Ending:
+    """The end of a claim with which its node can do nothing more."""
+    return Ending(claim=claim, state=TaskState.PENDING, reason=reason)

@@ -7,6 +7,7 @@ start; one catch-up pass at the end takes what came in meanwhile. A crash goes o
 import re
 import time
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from ringctl.core.bundle import StepSpec
@@ -168,10 +169,10 @@ class _Loop:
                     return refusal
             return self._transaction()
         except ledger.Conflict as error:
+            self._watch.disarm()
             self._session.database.rollback()
             self._conflicts += 1
-            self._session.note("conflict")
-            return self._ran(Outcome.UNKNOWN, error.reason)
+            return self._ran(Outcome.UNKNOWN, error.reason, self._session.met_another())
         except Refused as error:
             self._watch.disarm()
             self._session.database.rollback()
@@ -246,7 +247,7 @@ class _Loop:
         self._watch.follow(self._session.database)
         self._connected, self._unsure = True, False
         self._place = self._session.entry.place
-        refusal = standing_refusal(self._session.entry)
+        refusal = standing_refusal(self._session)
         if refusal is None or refusal.outcome is not Outcome.DONE:
             return refusal
         return self._ran(Outcome.DONE, "")
@@ -264,7 +265,7 @@ class _Loop:
             self._session.control.sleep(pause_s)
             self._paused_s += time.monotonic() - began
 
-    def _ran(self, outcome: Outcome, reason: str) -> Ran:
+    def _ran(self, outcome: Outcome, reason: str, more: Mapping[str, object] = MappingProxyType({})) -> Ran:
         numbers: dict[str, object] = {
             "incarnation": self._session.entry.incarnation,
             "rows": self._rows,
@@ -274,5 +275,6 @@ class _Loop:
             "troubles": self._troubles,
             "conflicts": self._conflicts,
             "cursor": self._place.cursor,
+            **more,
         }
         return Ran(outcome=outcome, reason=reason, numbers=numbers)

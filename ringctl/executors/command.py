@@ -11,8 +11,10 @@ from ringctl.core.bundle import StepSpec
 from ringctl.core.errors import Finding, InvalidInput
 from ringctl.core.placeholders import expand_argv, expand_line
 from ringctl.executors.options import bad_placeholders, finding, probe_options, texts_of, unknown
+from ringctl.executors.rivals import Rival, double_claim
+from ringctl.executors.running import Running, running
 from ringctl.executors.supervised import Command, End, supervise
-from ringctl.executors.watch import ended
+from ringctl.executors.watch import NOTHING, ended
 from ringctl.ports.executor import Control, Fencing, Order, Outcome, Probed, Ran
 
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -62,9 +64,15 @@ class CommandExecutor:
         """Run it: exit 0 is done, another exit failed, a kill leaves the outcome unknown."""
         why = ended(control)
         if why is not None:
-            return Ran(outcome=Outcome.STOPPED, reason=f"nothing was started: {why}")
-        found = self._supervised(order, control, texts_of(order.step.options.get("argv")), order.step.options)
-        return found if isinstance(found, Ran) else _outcome(found)
+            return Ran(outcome=Outcome.STOPPED, reason=f"nothing was started: {why}", numbers=NOTHING)
+        argv = texts_of(order.step.options.get("argv"))
+        with running(order) as mine:
+            if mine.rival is not None:
+                return _refused(order, control, mine.rival)
+            found = self._supervised(order, control, argv, order.step.options, mine)
+            ran = found if isinstance(found, Ran) else _outcome(found)
+            mine.ended(order, str(ran.outcome))
+        return ran
 
     def probe(self, order: Order, control: Control) -> Probed:
         """Run the step's probe: exit 0 took effect, 1 did not, anything else nobody knows."""
@@ -83,7 +91,12 @@ class CommandExecutor:
         )
 
     def _supervised(
-        self, order: Order, control: Control, argv: tuple[str, ...], options: Mapping[str, object]
+        self,
+        order: Order,
+        control: Control,
+        argv: tuple[str, ...],
+        options: Mapping[str, object],
+        mine: Running | None = None,
     ) -> End | Ran:
         """How it ended, or the outcome when nothing could be started."""
         if not argv:
@@ -104,11 +117,24 @@ class CommandExecutor:
                 output=folder / f"{_safe(order.claim)}-{_safe(order.step.id)}.log",
                 cap_bytes=self._output_bytes,
                 grace_s=self._kill_grace_s,
+                running=mine or Running(),
             )
             try:
                 return supervise(command, control)
             except OSError as error:
                 return Ran(outcome=Outcome.UNREACHABLE, reason=f"the shim could not be started: {error}")
+
+
+def _refused(order: Order, control: Control, rival: Rival) -> Ran:
+    """Another run is alive on this host, or a newer claim was here: a second body is not started. What became of
+    the other one's effect is not known to this one."""
+    where = "still runs on this host" if rival.alive else "ran on this host"
+    by = f" (claim {rival.claim}, fence {rival.fence})" if rival.claim else ""
+    return Ran(
+        outcome=Outcome.UNKNOWN,
+        reason=f"RC6017: nothing was started: another run of this step {where}{by}",
+        numbers=double_claim(order, control, rival),
+    )
 
 
 def _outcome(end: End) -> Ran:
@@ -117,7 +143,7 @@ def _outcome(end: End) -> Ran:
         numbers["left_behind"] = end.left
     if end.late:
         reason = "nothing was started: the right to run had ended"
-        return Ran(outcome=Outcome.STOPPED, reason=reason)
+        return Ran(outcome=Outcome.STOPPED, reason=reason, numbers=NOTHING)
     if end.noexec:
         return Ran(outcome=Outcome.FAILED, reason=f"could not be started: {end.noexec}")
     if end.killed:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from ringctl.core.bundle import StepSpec
 from ringctl.core.errors import Finding, InvalidInput
 from ringctl.core.placeholders import expand_header, expand_line, expand_url
+from ringctl.executors.asking import ask
 from ringctl.executors.options import (
     bad_mapping,
     bad_placeholders,
@@ -19,13 +20,12 @@ from ringctl.executors.options import (
     text_of,
     unknown,
 )
-from ringctl.executors.watch import ended, step_seconds_left
+from ringctl.executors.watch import NOTHING, ended
 from ringctl.ports.executor import Control, Fencing, Order, Outcome, Probed, Ran
 
 OPTIONS: Final = ("method", "url", "headers", "body", "expect")
 PROBE_OPTIONS: Final = ("url", "method", "headers", "expect", "absent")
 METHODS: Final = ("POST", "PUT", "PATCH", "DELETE", "GET", "HEAD")
-MAX_ANSWER_BYTES: Final = 1024 * 1024
 LOGGED_BYTES: Final = 2000
 _HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OWN: Final = frozenset({"idempotency-key", "x-ringctl-token", "x-fence", "content-length", "host"})
@@ -63,7 +63,7 @@ class HttpExecutor:
             return Ran(outcome=Outcome.FAILED, reason=f"{error.code}: {error.message}")
         why = ended(control)
         if why is not None:
-            return Ran(outcome=Outcome.STOPPED, reason=f"nothing was sent: {why}")
+            return Ran(outcome=Outcome.STOPPED, reason=f"nothing was sent: {why}", numbers=NOTHING)
         return _answered(order, control, (str(options.get("method", "POST")), url), (headers, body))
 
     def probe(self, order: Order, control: Control) -> Probed:
@@ -76,10 +76,7 @@ class HttpExecutor:
         try:
             url = expand_url(str(request.get("url", "")), order.placeholders)
             headers = _headers(order, request)
-            answer = net.request(
-                "GET", url, headers=headers, body=None, timeout_s=_timeout(control),
-                follow_redirects=False, max_bytes=MAX_ANSWER_BYTES,
-            )  # fmt: skip
+            answer = ask(control, "GET", url, headers, None)
         except InvalidInput as error:
             control.log(f"probe: {error.message}")
             return Probed.UNKNOWN
@@ -101,10 +98,7 @@ def _answered(
     (method, url), (headers, body) = line, message
     began = time.monotonic()
     try:
-        answer = net.request(
-            method, url, headers=headers, body=body, timeout_s=_timeout(control),
-            follow_redirects=False, max_bytes=MAX_ANSWER_BYTES,
-        )  # fmt: skip
+        answer = ask(control, method, url, headers, body)
     except net.Unsendable as error:
         return Ran(outcome=Outcome.FAILED, reason=str(error))
     except net.Unreached as error:
@@ -129,10 +123,6 @@ def outcome_of(status: int, expect: tuple[int, ...]) -> tuple[Outcome, str]:
     if 400 <= status < 500 and status not in _DOUBTFUL:
         return Outcome.FAILED, f"status {status}"
     return Outcome.UNKNOWN, f"status {status}: the target may have begun"
-
-
-def _timeout(control: Control) -> float:
-    return max(0.05, step_seconds_left(control))
 
 
 def _headers(order: Order, options: Mapping[str, object]) -> dict[str, str]:

@@ -7,6 +7,7 @@ so that double runs are found from the target itself. `ringctl_incarnation` name
 database: a restored or replaced target shows another one, or an older ledger.
 """
 
+import contextlib
 import json
 import secrets
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from enum import StrEnum
 from typing import Final
 
 from ringctl.executors.databases import Database, Limits, Refused, TargetError, Value, one_text
+from ringctl.executors.rivals import Rival
 from ringctl.executors.sqltext import POSTGRESQL
 from ringctl.ports.executor import Order
 
@@ -40,7 +42,9 @@ _CREATE: Final = (
     ),
 )
 _ROW: Final = "component = :component AND account = :account AND step = :step"
-READ: Final = "SELECT digest, state, cursor, upper_bound, pass, fence FROM {p}ringctl_ledger WHERE {row}"
+READ: Final = (
+    "SELECT digest, state, cursor, upper_bound, pass, fence, rollout FROM {p}ringctl_ledger WHERE {row}"
+)
 _INSERT: Final = (
     "INSERT INTO {p}ringctl_ledger (component, account, step, digest, state, fence, incarnation, revision,"
     " rollout, began) VALUES (:component, :account, :step, :digest, 'running', :fence, :incarnation,"
@@ -69,6 +73,16 @@ _RUN_STARTED: Final = (
 )
 _RUN_ENDED: Final = (
     "UPDATE {p}ringctl_runs SET ended = {now}, outcome = :outcome WHERE run = :run AND ended IS NULL"
+)
+RUNS_KEPT: Final = 20
+"""Runs kept of one step on one account. Only a repeated step looks, so that the table needs no index more."""
+_RUNS_FORGOTTEN: Final = (
+    "DELETE FROM {p}ringctl_runs WHERE {row} AND run NOT IN"
+    " (SELECT run FROM {p}ringctl_runs WHERE {row} ORDER BY started DESC, fence DESC LIMIT :keep)"
+)
+_LAST_RUN: Final = (
+    "SELECT claim, started, ended FROM {p}ringctl_runs WHERE {row} AND fence > :fence"
+    " ORDER BY fence DESC LIMIT 1"
 )
 _DOUBLES: Final = (
     "SELECT a.component, a.account, a.step, a.claim, b.claim FROM {p}ringctl_runs a"
@@ -112,17 +126,19 @@ class Row:
     state: str
     place: Place
     fence: int
+    rollout: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """How a run was let in, or why not. `run` names its start record."""
+    """How a run was let in, or why not. `run` names its start record; `rival` is who was here with a newer claim."""
 
     standing: Standing
     place: Place
     incarnation: str
     run: str = ""
     reason: str = ""
+    rival: Rival | None = None
 
 
 def stored(key: Value) -> str:
@@ -175,10 +191,14 @@ def enter(database: Database, order: Order, incarnation: str) -> Entry:
         database.commit()
         return Entry(standing=found, place=row.place, incarnation=incarnation)
     if found in {Standing.STALE, Standing.OTHER}:
+        newer = _rival(database, order, row)
         database.rollback()
-        return Entry(standing=found, place=row.place, incarnation=incarnation, reason=_reason(found, row))
+        return Entry(
+            standing=found, place=row.place, incarnation=incarnation, reason=_reason(found, row), rival=newer
+        )
     if not inserted:
         _take(database, order, row, found)
+        database.run(_sql(_RUNS_FORGOTTEN, database), {**_key(order), "keep": RUNS_KEPT - 1})
     run = secrets.token_hex(8)
     database.run(_sql(_RUN_STARTED, database), {**_names(order), "claim": order.claim, "run": run})
     database.commit()
@@ -193,9 +213,29 @@ def read(database: Database, order: Order, *, lock: bool = False) -> Row | None:
     rows = database.run(_sql(READ, database) + suffix, _key(order)).rows
     if not rows:
         return None
-    digest, state, cursor, upper, turn, fence = rows[0]
+    digest, state, cursor, upper, turn, fence, rollout = rows[0]
     place = Place(cursor=str(cursor), upper=str(upper), turn=int(str(turn)))
-    return Row(digest=str(digest), state=str(state), place=place, fence=int(str(fence)))
+    fence = int(str(fence))
+    return Row(digest=str(digest), state=str(state), place=place, fence=fence, rollout=str(rollout))
+
+
+def rival(database: Database, order: Order) -> Rival | None:
+    """Who was here with a newer claim than the order's; None when nobody was, or nobody answers. No transaction
+    may be open."""
+    with contextlib.suppress(TargetError):
+        row = read(database, order)
+        return None if row is None else _rival(database, order, row)
+    return None
+
+
+def _rival(database: Database, order: Order, row: Row) -> Rival | None:
+    if row.fence <= order.fence:
+        return None
+    runs = database.run(_sql(_LAST_RUN, database), {**_key(order), "fence": order.fence}).rows
+    claim, started, ended = runs[0] if runs else ("", "", None)  # a probe raises the fence and runs nothing
+    return Rival(
+        claim=str(claim), fence=row.fence, rollout=row.rollout, started=str(started), ended=str(ended or "")
+    )
 
 
 def fence_off(database: Database, order: Order, incarnation: str) -> Row | None:

@@ -19,6 +19,7 @@ from ringctl.executors.options import (
     missing_text,
     text_of,
 )
+from ringctl.executors.rivals import double_claim
 from ringctl.executors.sqltext import POSTGRESQL, SQLITE, forbidden
 from ringctl.executors.targets import CONNECT_SECONDS, open_database
 from ringctl.executors.watch import ended, seconds_left
@@ -53,6 +54,15 @@ class Session:
             ledger.note_end(self.database, self.entry.run, outcome)
             self.database.commit()
 
+    def met_another(self) -> Mapping[str, object]:
+        """After a conflict was rolled back: write the stop record, and give the evidence if two claims held.
+
+        A run whose right has ended was a late one: its record says `stopped`, for it overlapped nobody.
+        """
+        found = double_claim(self.order, self.control, ledger.rival(self.database, self.order))
+        self.note("stopped" if ended(self.control) is not None else "conflict")
+        return found
+
 
 def run_ledgered(
     order: Order,
@@ -84,19 +94,21 @@ def run_ledgered(
         return Ran(outcome=Outcome.UNREACHABLE, reason=error.reason)
     session = Session(order, control, target, database, entry)
     try:
-        refusal = standing_refusal(session.entry)
+        refusal = standing_refusal(session)
         return work(session, text, values) if refusal is None else refusal
     finally:
         session.database.close()
 
 
-def standing_refusal(entry: ledger.Entry) -> Ran | None:
+def standing_refusal(session: Session) -> Ran | None:
     """The end of a run that the ledger does not let in: done already, or not this runner's to do."""
+    entry = session.entry
     numbers: dict[str, object] = {"incarnation": entry.incarnation}
     if entry.standing is ledger.Standing.ALREADY:
         return Ran(outcome=Outcome.DONE, numbers={**numbers, "already": True})
     if entry.standing in {ledger.Standing.STALE, ledger.Standing.OTHER}:
-        return Ran(outcome=Outcome.UNKNOWN, reason=entry.reason, numbers=numbers)
+        seen = double_claim(session.order, session.control, entry.rival)
+        return Ran(outcome=Outcome.UNKNOWN, reason=entry.reason, numbers={**numbers, **seen})
     return None
 
 

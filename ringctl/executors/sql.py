@@ -50,8 +50,10 @@ def _run(session: Session, text: str, values: Mapping[str, Value]) -> Ran:
         try:
             why = _effect(session, watch, text, values)
         except ledger.Conflict as error:
+            watch.disarm()
             session.database.rollback()
-            return Ran(outcome=Outcome.UNKNOWN, reason=error.reason, numbers={**numbers, "conflicts": 1})
+            seen = {**numbers, "conflicts": 1, **session.met_another()}
+            return Ran(outcome=Outcome.UNKNOWN, reason=error.reason, numbers=seen)
         except CommitLost as error:
             return Ran(outcome=Outcome.UNKNOWN, reason=error.reason, numbers=numbers)
         except TargetError as error:

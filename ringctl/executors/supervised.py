@@ -9,11 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from ringctl.core.errors import BugError
+from ringctl.executors.running import Running
 from ringctl.ports.executor import Control
 
 _FOUND: Final = importlib.util.find_spec("ringctl.executors.shim")
@@ -34,6 +35,7 @@ class Command:
     output: Path
     cap_bytes: int
     grace_s: float
+    running: Running = field(default_factory=Running)
 
 
 class End:
@@ -86,12 +88,13 @@ def supervise(command: Command, control: Control) -> End:
         [sys.executable, "-I", "-S", str(SHIM)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=command.running.stderr,
         env={},
         cwd="/",
         start_new_session=True,
         bufsize=0,
     ) as shim:
+        command.running.let_go()
         try:
             _say(shim, _order(command, control))
             _follow(shim, control, end, tail, command.grace_s)

@@ -2,14 +2,17 @@
 
 import threading
 import time
+from collections.abc import Mapping
 from enum import StrEnum
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Final, Self
 
 from ringctl.executors.databases import Database
 from ringctl.ports.executor import Control
 
 POLL_SECONDS: Final = 0.05
+NOTHING: Final[Mapping[str, object]] = MappingProxyType({"begun": 0})
+"""What a run that was stopped before anything was sent says of itself: the account stands where it stood."""
 
 
 class Ended(StrEnum):

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, Generic, TypeVar
 
-from ringctl.core.errors import BugError, ExternalError
+from ringctl.core.errors import BugError, ExternalError, RingctlError
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -85,13 +85,15 @@ class Together(Generic[Item, Answer]):
         except ExternalError as error:  # the store does not answer: nor would it to each of them
             for place in batch:
                 place.error = error
-        except Exception as error:  # noqa: BLE001 - handed to the thread whose item it was
+        except RingctlError as error:
             if len(batch) == 1:
                 batch[0].error = error
             else:
                 for place in batch:
                     self._answer([place])
-        except BaseException:  # Ctrl-C in the leading thread: the others are told, nobody waits for ever
+        except (
+            BaseException
+        ):  # Ctrl-C in the leading thread, a bug: the others are told, nobody waits for ever
             for place in batch:
                 place.error = BugError("the thread that wrote for this one was interrupted")
             raise

@@ -113,6 +113,14 @@ def test_retry_wants_accounts(begun: str, ring: Ring) -> None:
     assert ring("retry", "--account", "a1").code == 4
 
 
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_a_persons_word_needs_a_reason(begun: str, ring: Ring, dry: tuple[str, ...]) -> None:
+    assert ring("retry", "--account", "a1", "--as", "maybe", "--reason", "x", *dry).code == 2
+    assert ring("retry", "--account", "a1", "--as", "done", *dry).code == 2
+    said = ring("retry", "--account", "a1", "--as", "not-done", "--reason", "looked", "--dry-run").out
+    assert said.startswith("a1 would count as failed; now ")
+
+
 def test_amend_says_the_class_and_makes_a_revision(begun: str, ring: Ring) -> None:
     words = ("amend", "--bundle", "b2", "--author", "ann", "--reason", "slower")
     dry = ring(*words, "--dry-run", "-o", "json").json

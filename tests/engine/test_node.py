@@ -35,24 +35,6 @@ def fails_once(monkeypatch: pytest.MonkeyPatch, world: World, method: str, error
     return raised
 
 
-@pytest.mark.parametrize("method", ["intent", "result", "finish"])
-def test_a_task_whose_store_did_not_answer_is_not_stuck(
-    plain: World, monkeypatch: pytest.MonkeyPatch, method: str
-):
-    rollout = opened(plain)
-    node = plain.node()
-    raised = fails_once(monkeypatch, plain, method, StoreUnavailable("locked", code="RC5102"))
-    node.claim(rollout)
-    node.work_one()
-    assert raised
-    node.beat()
-    assert {row.state for row in plain.tasks(rollout)} == {TaskState.WAITING, TaskState.PENDING}
-    node.work(rollout)
-    assert plain.executor.doubles == []
-    assert plain.facts(rollout).done == 2
-    assert plain.verify() == ()
-
-
 def test_giving_back_is_tried_until_the_store_answers(plain: World, monkeypatch: pytest.MonkeyPatch):
     rollout = opened(plain)
     node = plain.node()

@@ -333,7 +333,7 @@ def test_steps_before_the_first_of_from_step_accept_nothing_older(plain: World):
     plain.bundle("b1", "a", "b", "c")
     first, rollout, found = half_done(plain, "from_step: {a: b, b: b}\n")
     one = type(first)(world=plain, rollout=rollout, claim=found[0], copies=first.copies)
-    assert one.task().order(rollout.bundle, rollout.bundle.step("a")).accepts == frozenset()
+    assert one.task().orders.order(rollout.bundle, rollout.bundle.step("a")).accepts == frozenset()
 
 
 def test_a_task_of_an_older_revision_runs_its_own_bytes(plain: World):

@@ -131,6 +131,27 @@ def test_no_answer_is_unknown_no_connection_is_not(service: Service, bundle: Pat
     assert ran.outcome is Outcome.UNREACHABLE
 
 
+@pytest.mark.parametrize("why", ["stop", "lease"])
+def test_nobody_waits_for_an_answer_when_the_right_has_ended(
+    service: Service, bundle: Path, why: str
+) -> None:
+    """A cancel ends in bounded time, whatever the target does; what was sent is unknown."""
+    hand = Hand(step_s=60, lease_s=0.4 if why == "lease" else 60)
+    if why == "stop":
+        threading.Timer(0.4, hand.stop.set).start()
+    began = time.monotonic()
+    ran = EXECUTOR.run(order(request(bundle, service.url + "/hang"), bundle), hand)
+    assert time.monotonic() - began < 5
+    assert (ran.outcome, {"stop": "stop", "lease": "lease"}[why] in ran.reason) == (Outcome.UNKNOWN, True)
+    assert len(service.seen) == 1
+
+
+def test_nothing_is_sent_when_the_right_has_ended_before(service: Service, bundle: Path) -> None:
+    ran = EXECUTOR.run(order(request(bundle, service.url), bundle), Hand(lease_s=-1))
+    assert (ran.outcome, dict(ran.numbers)) == (Outcome.STOPPED, {"begun": 0})
+    assert service.seen == []
+
+
 def test_base_address_of_the_account_and_hostile_values(service: Service, bundle: Path) -> None:
     step = request(bundle, "{account.target.url}/x")
     task = order(step, bundle, placeholders={"account.target.url": service.url})

@@ -5,9 +5,11 @@ its look at the task's state, as after the change in Octopus Server 2023.3. The 
 nothing in ringctl can switch it on.
 """
 
+import os
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import ringctl.stores.sqlite as engine
@@ -46,6 +48,8 @@ class Unguarded(Contending):
 
 def run(how: str, words: Sequence[str]) -> int:
     """A node with the one store or the other."""
+    # as on a host of its own: on a common one the record of running commands would keep the second run out
+    os.environ["RINGCTL_WORK"] = str(Path.cwd() / f"work-{os.getpid()}")
     engine.SQLiteStore = {"guarded": Contending, "unguarded": Unguarded}[how]  # type: ignore[misc]
     return main(list(words))
 

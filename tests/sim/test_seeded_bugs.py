@@ -81,7 +81,7 @@ def stale_result(world):
     first = rollout.bundle.steps[0]
     world.executor.script("crash-after", account=claim.account, step="a")
     node = world.node("s")
-    order = _run_of(world, node, rollout, claim).order(rollout.bundle, first)
+    order = _run_of(world, node, rollout, claim).orders.order(rollout.bundle, first)
     store.intent(claim, "a", first.digest, order.key, deadline_us=1_000_000)
     with pytest.raises(ProcessDied):  # it stalls here: the step took effect, nobody was told
         world.executor.run(order, None)

@@ -22,11 +22,12 @@ STAY = """\
 #!/bin/sh
 trap '' TERM
 echo "start $RINGCTL_TASK_TOKEN $(date +%s.%N)" >> "$1"
-setsid sh -c 'trap "" TERM; while test ! -e "$(dirname "$0")/over"; do date +%s.%N > "$0.child"; sleep 0.1; done' "$1" &
+over="$(dirname "$1")/over"
+setsid sh -c 'trap "" TERM; while test ! -e "$1"; do date +%s.%N > "$0.child"; sleep 0.1; done' "$1" "$over" &
 child=$!
 left="$2"
 mkdir "$(dirname "$1")/first" 2> /dev/null && left=2
-while test "$left" -gt 0 -a ! -e "$(dirname "$1")/over"; do date +%s.%N > "$1.step"; sleep 0.1; left=$((left - 1)); done
+while test "$left" -gt 0 -a ! -e "$over"; do date +%s.%N > "$1.step"; sleep 0.1; left=$((left - 1)); done
 echo "done $RINGCTL_TASK_TOKEN $(date +%s.%N)" >> "$1"
 kill -9 "$child"
 """
