@@ -10,11 +10,12 @@ from ringctl.core.states import OPEN_ROLLOUT_STATES, RolloutState
 from ringctl.core.timing import SECOND, Instant
 from ringctl.engine.node import Node
 from ringctl.engine.observe import Observer
+from ringctl.engine.pace import Pace
 from ringctl.engine.parts import Parts
 from ringctl.engine.reconcile import Reconciler
 
 RESCUE_EVERY_S = 1.0
-IDLE_S = 0.2
+SLICE_S = 0.5
 DECIDE_EVERY_S = 0.1
 """While a node finds work in the waves it knows, the whole picture is looked at this often. What a claim may take
 is decided by the store, in the claim's own transaction: a hold takes effect at once all the same."""
@@ -52,10 +53,14 @@ class Driver:
     node: Node | None = None
     only: str = ""
     decides: bool = True
+    backs_off: bool = False
+    """Look less and less often while nothing happens, and listen for what does: for a process that stays."""
     reconciler: Reconciler = field(init=False)
     observer: Observer = field(init=False)
     stopping: threading.Event = field(default_factory=threading.Event)
     _observing: threading.Thread | None = None
+    _pace: Pace = field(default_factory=Pace)
+    _heard: threading.Event = field(default_factory=threading.Event)
     _rescued: float = float("-inf")
     _known: list[Rollout] = field(default_factory=list)
     _looked: float = float("-inf")
@@ -94,6 +99,8 @@ class Driver:
             known.append(rollout)
             if self.node is not None:
                 moved = bool(self.node.claim(rollout)) or moved
+        if [(one.id, one.version) for one in known] != [(one.id, one.version) for one in self._known]:
+            self._pace.hurry()
         self._known, self._looked = known, self.parts.clock.monotonic()
         return moved
 
@@ -117,6 +124,8 @@ class Driver:
 
     def run(self, until: Callable[[], bool], *, on_pass: Callable[[], None] = lambda: None) -> None:
         """Serve until `until()` is true, the node is called off or `stopping` is set; then drain what it holds."""
+        self._pace = Pace(steady=not self.backs_off)
+        deaf = self.parts.store.on_change(self.wake) if self.backs_off else lambda: None
         if self.node is not None:
             self.node.start()
         if self.decides:
@@ -132,9 +141,11 @@ class Driver:
                     on_pass()
                 moved = self._safe_step()
                 if not moved:
-                    self._rest()
+                    self._rest(until)
         finally:
             self.stopping.set()
+            self._heard.set()
+            deaf()
             if self._observing is not None:
                 self._observing.join(timeout=10)
             if self.node is not None:
@@ -150,7 +161,23 @@ class Driver:
             self.parts.clock.wait(self.stopping, 1.0)
             return False
 
+    def wake(self) -> None:
+        """Look now: a decision was saved somewhere, or this process shall end."""
+        self._pace.hurry()
+        self._heard.set()
+        if self.node is not None:
+            self.node.wake.set()
+
+    @property
+    def live(self) -> bool:
+        """Whether a rollout goes on, or may go on, without a person."""
+        return any(
+            rollout.state in OPEN_ROLLOUT_STATES and all(hold.ends_itself for hold in rollout.holds)
+            for rollout in self._known
+        )
+
     def _observe_loop(self) -> None:
+        pace = Pace(steady=not self.backs_off)
         while not self.stopping.is_set():
             try:
                 self.observe()
@@ -159,15 +186,26 @@ class Driver:
             except Exception as error:  # noqa: BLE001 - a node that no longer observes must end, and say why
                 self._bug = error
                 self.stopping.set()
-            self.parts.clock.wait(self.stopping, IDLE_S)
+                self.wake()
+            if self.live or self._heard.is_set():
+                pace.hurry()
+            self._heard.clear()
+            if not self.stopping.is_set():
+                self.parts.clock.wait(self._heard, pace.pause(live=self.live))
 
-    def _rest(self) -> None:
-        """Wait a little, or until a task has ended here."""
-        if self.node is not None:
-            self.parts.clock.wait(self.node.wake, IDLE_S)
-            self.node.wake.clear()
+    def _rest(self, until: Callable[[], bool]) -> None:
+        """Wait a little, or until a task has ended here or somebody decided something. A signal is only noted: a long
+        rest looks for it now and then."""
+        left = self._pace.pause(live=self.live)
+        woken = self.stopping if self.node is None else self.node.wake
+        while not self.parts.clock.wait(woken, min(left, SLICE_S)):
+            left -= SLICE_S
+            if left <= 0 or self.called_off or until():
+                break
         else:
-            self.parts.clock.wait(self.stopping, IDLE_S)
+            self._pace.hurry()
+        if self.node is not None:
+            self.node.wake.clear()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

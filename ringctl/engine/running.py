@@ -5,29 +5,23 @@ run again blindly; a task is never parked inside a red stretch: it is closed the
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from ringctl.core.bundle import Bundle, StepSpec
-from ringctl.core.errors import BugError, ExternalError, StoreUnavailable
-from ringctl.core.model import Rollout
+from ringctl.core.errors import ExternalError, StoreUnavailable
 from ringctl.core.states import EffectState, Settle, TaskState
 from ringctl.core.timing import SECOND
-from ringctl.engine.copies import Copies
 from ringctl.engine.doubles import note_double
-from ringctl.engine.guard import Guard
-from ringctl.engine.listing import reruns_of
-from ringctl.engine.orders import Orders
-from ringctl.engine.parts import Parts
-from ringctl.ports.executor import Fencing, Outcome, Probed, Ran
-from ringctl.ports.records import Claim, Effect, Ending, Result
+from ringctl.engine.doubts import CLOSE_STEP, Doubts
+from ringctl.ports.executor import Outcome, Probed, Ran
+from ringctl.ports.records import Claim, Ending, Result
 
 UNREACHABLE_ATTEMPTS = 5
 """Claims of a task that found its target unreachable, before the task counts as failed."""
 KILL_GRACE_US = 5 * SECOND
 AGAIN_S = 0.5
 """How often a store that does not answer is asked again while the lease is fresh."""
-CLOSE_STEP = "close_window"
 
 
 class Next(Enum):
@@ -38,28 +32,14 @@ class Next(Enum):
 
 
 @dataclass(slots=True)
-class TaskRun:
+class TaskRun(Doubts):
     """One task in the hands of one worker thread. `refresh` asks the store what the wave wants now. `ending` is how
     the claim ends, from the moment that this is known: before it is written."""
 
-    parts: Parts
-    copies: Copies
-    rollout: Rollout
-    guard: Guard
     refresh: Callable[[], None]
     ending: Ending | None = None
-    orders: Orders = field(init=False)
     _begun: bool = False
     _unwritten: Result | None = None
-    _again: set[str] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        self.orders = Orders(copies=self.copies, rollout=self.rollout, claim=self.guard.claim)
-
-    @property
-    def claim(self) -> Claim:
-        """The claim everything is written under."""
-        return self.guard.claim
 
     def run(self) -> None:
         """Run the task as far as it may go, and end the claim. Raises ClaimLost when somebody else holds it."""
@@ -67,7 +47,9 @@ class TaskRun:
         done = {effect.step for effect in self.claim.effects if effect.state is EffectState.DONE}
         if self.claim.resolving and not self._resolve(bundle, done):
             return
-        start = bundle.index(self.claim.start_at) if self.claim.start_at else 0
+        start = self._start(bundle)
+        if start is None:
+            return
         for position, spec in enumerate(bundle.steps):
             if position < start or spec.id in done:
                 continue
@@ -265,116 +247,15 @@ class TaskRun:
             return
         self._end(TaskState.UNKNOWN if self._begun else TaskState.PENDING, reason)
 
-    def _spoilt(self, bundle: Bundle, changed: tuple[str, ...]) -> None:
-        """Note the drift, which holds the rollout, and throw the copy away: the next use writes a clean one."""
-        where = str(self.copies.directory(bundle.digest))
-        self.parts.store.set_drift(self.claim.rollout, where, changed)
-        self.copies.rewrite(bundle.digest)
-
     def _end(self, state: TaskState, reason: str = "") -> None:
         lines, last = self.guard.take_lines(), self._unwritten
         self.ending = Ending(claim=self.claim, state=state, reason=reason, lines=lines, last=last)
         self.parts.store.finish(self.claim, state, reason, lines=lines, last=last)
 
-    # -- unknown outcomes -------------------------------------------------------------------------
-    def _resolve(self, bundle: Bundle, done: set[str]) -> bool:
-        """Settle every open step by ledger or probe. False: the claim is ended, nobody knows."""
-        store = self.parts.store
-        for effect in self.claim.effects:
-            if effect.state not in {EffectState.INTENT, EffectState.UNKNOWN}:
-                continue
-            spec = self._spec(bundle, effect)
-            if spec is None:
-                continue
-            found = self._asked(bundle, spec)
-            if found is Probed.UNKNOWN:
-                self._end(TaskState.UNKNOWN, f"{effect.step}: nobody knows whether it took effect")
-                return False
-            took = found is Probed.TOOK_EFFECT
-            state = EffectState.DONE if took else EffectState.FAILED
-            store.result(self.claim, effect.step, state, {"outcome": str(found), "resolved": True})
-            if took:
-                done.add(effect.step)
-        return True
-
-    def _inherited(self, bundle: Bundle, spec: StepSpec) -> Probed:
-        """What became of a step that an earlier revision began here and nobody saw end. `from_step` leads back to
-        it, and that is no leave to repeat it blindly (promise I2): it is asked as that revision asks. A ledger
-        answers for itself when the step enters. UNKNOWN: the claim is ended, the doubt is this task's now.
-        """
-        begun = next((e for e in reversed(self.claim.earlier) if e.step == spec.id), None)
-        own = any(effect.step == spec.id for effect in self.claim.effects)
-        if begun and not own and not self.claim.start_at and _same_done(begun, spec):
-            return self._taken_over(spec)
-        if begun is None or own or begun.state not in {EffectState.INTENT, EffectState.UNKNOWN}:
-            return Probed.DID_NOT
-        pinned, then = self._earlier(begun)
-        if self.parts.executor(then.executor).fencing is Fencing.LEDGER:
-            return Probed.DID_NOT
-        found = self._asked(pinned, then)
-        if found is Probed.DID_NOT or (found is Probed.TOOK_EFFECT and then.digest != spec.digest):
-            return (
-                Probed.DID_NOT
-            )  # known, and other bytes under the same name: `from_step` says that they run
-        self._intend(spec, self.orders.order(bundle, spec).key)
-        store = self.parts.store
-        state = EffectState.DONE if found is Probed.TOOK_EFFECT else EffectState.UNKNOWN
-        store.result(self.claim, spec.id, state, {"outcome": str(found), "resolved": True})
-        if found is Probed.UNKNOWN:
-            reason = f"{spec.id}: nobody knows whether it took effect under an earlier revision"
-            self._end(TaskState.UNKNOWN, reason)
-        return found
-
-    def _taken_over(self, spec: StepSpec) -> Probed:
-        """The very same bytes took effect here in an earlier rollout that did not end well: not done again."""
-        self._intend(spec, self.orders.order(self.orders.bundle(), spec).key)
-        self.parts.store.result(self.claim, spec.id, EffectState.DONE, {"outcome": "done", "already": True})
-        return Probed.TOOK_EFFECT
-
-    def _earlier(self, effect: Effect) -> tuple[Bundle, StepSpec]:
-        """The bundle and step of an earlier revision that an effect belongs to."""
-        for revision in self.rollout.revisions:
-            bundle = self.copies.bundle(revision.digest)
-            for spec in bundle.steps:
-                if (spec.id, spec.digest) == (effect.step, effect.digest):
-                    return bundle, spec
-        raise BugError(f"no revision has step {effect.step} with digest {effect.digest}")
-
-    def _asked(self, bundle: Bundle, spec: StepSpec) -> Probed:
-        """Ask ledger or probe, from verified bytes and within the step's time-out."""
-        changed = self.copies.changed(bundle, spec.files)
-        if changed:  # the question is asked all the same, from a clean copy
-            self._spoilt(bundle, changed)
-        self.guard.begin_step(spec.timeout_us, stop_on_close=False)
-        found = self.parts.executor(spec.executor).probe(self.orders.order(bundle, spec), self.guard)
-        if found is Probed.UNKNOWN and spec.idempotent:
-            self._count_rerun(spec)
-            return Probed.DID_NOT
-        return found
-
-    def _count_rerun(self, spec: StepSpec) -> None:
-        """Nobody knows what became of it and it runs again, on its bundle's word alone: that is on record."""
-        self.guard.log(f"{spec.id}: outcome unknown; it is declared idempotent and runs again")
-        self._again.add(spec.id)
-        said = {"account": self.claim.account, "step": spec.id, "revision": f"r{self.claim.revision}"}
-        self.parts.store.record(self.claim.rollout, "rerun", said, actor="ringctl")
-        self.parts.store.add_tally(reruns_of(self.claim.rollout))
-
-    def _spec(self, bundle: Bundle, effect: Effect) -> StepSpec | None:
-        """The step an effect belongs to. A half-run `close_window` is simply run again by the next closing."""
-        if effect.step.startswith(CLOSE_STEP):
-            return None
-        return bundle.step(effect.step)
-
 
 def _between_batches(result: Result) -> str:
     reason = result.outcome.get("reason", "")
     return f"{result.step}: stopped between batches: {reason}".rstrip(": ")
-
-
-def _same_done(effect: Effect, spec: StepSpec) -> bool:
-    """Whether an effect is the step's own bytes, done."""
-    return effect.state is EffectState.DONE and effect.digest == spec.digest
 
 
 _GOES_ON = frozenset({Outcome.UNREACHABLE, Outcome.STOPPED})

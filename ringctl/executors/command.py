@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from ringctl.core.bundle import StepSpec
-from ringctl.core.errors import Finding, InvalidInput
+from ringctl.core.errors import ExternalError, Finding, InvalidInput
 from ringctl.core.placeholders import expand_argv, expand_line
 from ringctl.executors.options import bad_placeholders, finding, probe_options, texts_of, unknown
 from ringctl.executors.rivals import Rival, double_claim
@@ -22,6 +22,7 @@ OUTPUT_BYTES: Final = 1024 * 1024
 _ENV_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SHELL: Final = re.compile(r"\||&&|;|>|<|`|\$\(|\$[A-Za-z_{]|\*")
 _SHELLS: Final = frozenset({"sh", "bash", "dash", "zsh", "ksh", "ash"})
+_CUT_SHORT: Final = frozenset({"lease", "stop", "node"})
 _KILLED: Final = {
     "lease": "killed: the lease ended",
     "step": "killed: the step's time-out ended",
@@ -75,7 +76,8 @@ class CommandExecutor:
         return ran
 
     def probe(self, order: Order, control: Control) -> Probed:
-        """Run the step's probe: exit 0 took effect, 1 did not, anything else nobody knows."""
+        """Run the step's probe: exit 0 took effect, 1 did not, anything else nobody knows. Raises ExternalError when
+        the right to run ended before it had answered: that says nothing, and it is asked again."""
         probe = probe_options(order.step, "command") or {}
         argv = texts_of(probe.get("argv"))
         if not argv:
@@ -84,6 +86,8 @@ class CommandExecutor:
         if isinstance(found, Ran):
             control.log(f"probe: {found.reason}")
             return Probed.UNKNOWN
+        if found.late or found.killed in _CUT_SHORT:
+            raise ExternalError(f"the probe of {order.step.id} on {order.account} was cut short", code="RC6018")
         if found.killed or found.signal or found.lost:
             return Probed.UNKNOWN
         return {0: Probed.TOOK_EFFECT, 1: Probed.DID_NOT}.get(

@@ -116,5 +116,6 @@ class Executor(Protocol):
         ...
 
     def probe(self, order: Order, control: Control) -> Probed:
-        """Find out whether an interrupted step took effect: by ledger, or the step's `probe`, else UNKNOWN."""
+        """Find out whether an interrupted step took effect: by ledger, or the step's `probe`, else UNKNOWN. Raises
+        ExternalError when the question was cut short: it is asked again by whoever has the task next."""
         ...
