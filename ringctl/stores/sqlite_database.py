@@ -260,7 +260,7 @@ class SQLiteDatabase:
 
     def watch(self) -> FileWatch:
         """See `Database.watch`."""
-        return FileWatch(self.path)
+        return FileWatch(self.path, self.statements["last_told"])
 
     # -- schema ------------------------------------------------------------------------------------
     def _missing(self, raw: sqlite3.Connection) -> tuple[Migration, ...]:
@@ -340,22 +340,27 @@ def _apply(tx: SQLiteTransaction, raw: sqlite3.Connection, migration: Migration)
 
 
 class FileWatch:
-    """Sees that somebody else committed: SQLite counts it in shared memory, asking costs no I/O."""
+    """Sees that somebody else wrote a journal entry: SQLite counts commits in shared memory, asking costs no I/O."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, last_told: str) -> None:
         self._connection = _Connection(path, create=False)
         self._pause = threading.Event()
-        self._seen = self._version()
+        self._last_told = last_told
+        self._commits = self._asked("pragma data_version")
+        self._told = self._asked(last_told)
 
-    def _version(self) -> int:
-        version: int = self._connection.raw.execute("pragma data_version").fetchone()[0]
-        return version
+    def _asked(self, statement: str) -> int:
+        number: int = self._connection.raw.execute(statement).fetchone()[0]
+        return number
 
     def wait(self, seconds: float) -> bool:
         """See `Watch.wait`."""
         self._pause.wait(seconds)
-        before, self._seen = self._seen, self._version()
-        return self._seen != before
+        commits, self._commits = self._commits, self._asked("pragma data_version")
+        if commits == self._commits:
+            return False
+        told, self._told = self._told, self._asked(self._last_told)
+        return told != self._told
 
     def close(self) -> None:
         """See `Watch.close`."""

@@ -34,6 +34,9 @@ create table if not exists migration_reach (number integer primary key, works_wi
 -- name: has_reach_table
 select 1 from sqlite_master where type = 'table' and name = 'migration_reach'
 
+-- name: last_told
+select coalesce(max(id), 0) from outbox
+
 -- name: add_reach
 insert into migration_reach (number, works_with) values (:number, :works_with)
 
