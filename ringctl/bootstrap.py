@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -80,8 +79,19 @@ def open_store(url: str) -> Store:
 
 
 def public(url: str) -> str:
-    """A state URL as it may be shown: without the password."""
-    return re.sub(r"(//[^/@:]*):[^@]*@", r"\1:...@", url)
+    """A state URL as it may be shown: of a server only where it is."""
+    scheme, colon, _ = url.partition("://")
+    if scheme == "sqlite":
+        return url
+    if scheme not in {"postgresql", "postgres"}:
+        return f"{scheme}{colon}..." if colon else "..."
+    from ringctl.core.errors import RingctlError
+    from ringctl.stores.postgres_connections import Connections
+
+    try:
+        return Connections(url).where
+    except RingctlError:
+        return f"{scheme}://..."
 
 
 def _policy(document: Mapping[str, object]) -> Policy:
@@ -186,13 +196,14 @@ def open_parts(
 ) -> Iterator[Parts]:
     """Compose the process's parts over one state URL; closes them at the end.
 
-    `migrate` brings an older or empty schema up to date first; without it the schema is only checked.
+    `migrate` brings an older or empty SQLite file up to date first; without it the schema is only checked. The schema
+    of a server, which others share, is changed by `db migrate` alone.
     """
     env = os.environ if environ is None else environ
     url = state or env.get("RINGCTL_STATE", "") or DEFAULT_STATE
     store = open_store(url)
     try:
-        if migrate:
+        if migrate and url.startswith("sqlite"):
             store.migrate()
         else:
             store.check()

@@ -54,8 +54,9 @@ def run(rollout: OnlyRollout = "", workers: Workers = 8, stop_file: StopFile = "
     """The loop: decide, observe and work, for all open rollouts, until SIGTERM, Ctrl-C or `nodes drain`."""
     with serving() as parts:
         only = _only(parts, rollout)
-        driver = Driver(parts=parts, node=_node(parts, only, workers, stop_file), only=only, backs_off=True)
-        note(f"node {show(parts.host)} runs; Ctrl-C or SIGTERM lets it finish what it holds")
+        node = _node(parts, only, workers, stop_file)
+        driver = Driver(parts=parts, node=node, only=only, backs_off=True, say=note)
+        note(f"node {show(node.name)} runs; Ctrl-C or SIGTERM lets it finish what it holds")
         follow = Follower(parts=parts, rollout=only) if only else None
         drained = serve(driver, lambda: False, follow or (lambda: None))
     return DRAINED if drained else 0
@@ -71,7 +72,9 @@ def work(
     with serving() as parts:
         only = _only(parts, rollout)
         node = _node(parts, only, workers, stop_file)
-        driver = Driver(parts=parts, node=node, only=only, decides=False, backs_off=not exit_when_idle)
+        driver = Driver(
+            parts=parts, node=node, only=only, decides=False, backs_off=not exit_when_idle, say=note
+        )
         drained = serve(driver, _idle(driver) if exit_when_idle else lambda: False)
     return DRAINED if drained else 0
 

@@ -7,11 +7,11 @@ rollout's store and journal. The story is the one of 29 September 2017, in secon
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from ringctl.bootstrap import open_parts, public
+from ringctl.bootstrap import open_parts, open_store, public
 from ringctl.core.audit import audit_chain
 from ringctl.core.errors import UsageError
 from ringctl.core.model import Rollout
@@ -66,6 +66,8 @@ def run(options: Options, say: Say) -> Outcome:
         policy = material.write_policy(directory, *metrics)
         bundles = [material.write_bundle(directory, name) for name in (first, fix) if name]
         state = options.state or f"sqlite:///{directory.resolve() / 'ringctl.db'}"
+        with closing(open_store(state)) as store:
+            store.migrate()
         parts = stack.enter_context(open_parts(state))
         story = _Story(
             parts=parts,

@@ -14,6 +14,8 @@ from ringctl.engine.pace import Pace
 from ringctl.engine.parts import Parts
 from ringctl.engine.reconcile import Reconciler
 
+FOR_GOOD = frozenset({"RC5105"})
+"""What no waiting mends: another ringctl has changed the schema under this one."""
 RESCUE_EVERY_S = 1.0
 SLICE_S = 0.5
 DECIDE_EVERY_S = 0.1
@@ -55,6 +57,8 @@ class Driver:
     decides: bool = True
     backs_off: bool = False
     """Look less and less often while nothing happens, and listen for what does: for a process that stays."""
+    say: Callable[[str], None] = lambda _: None
+    """Told when the store no longer answers, and when it does again."""
     reconciler: Reconciler = field(init=False)
     observer: Observer = field(init=False)
     stopping: threading.Event = field(default_factory=threading.Event)
@@ -65,6 +69,7 @@ class Driver:
     _known: list[Rollout] = field(default_factory=list)
     _looked: float = float("-inf")
     _bug: Exception | None = None
+    _silent: str = ""
 
     def __post_init__(self) -> None:
         self.reconciler = Reconciler(parts=self.parts)
@@ -75,7 +80,7 @@ class Driver:
         """Ids of the rollouts to serve: open ones, and ended ones whose tasks still settle."""
         if self.only:
             return [self.only]
-        return [row.id for row in self.parts.store.rollouts(only_open=True)]
+        return list(self.parts.store.served())
 
     def rescue(self) -> None:
         """Rescue tasks of dead nodes, at most once a second."""
@@ -145,21 +150,33 @@ class Driver:
         finally:
             self.stopping.set()
             self._heard.set()
-            deaf()
             if self._observing is not None:
                 self._observing.join(timeout=10)
             if self.node is not None:
                 self.node.drain()
+            deaf()
         if self._bug is not None:
             raise self._bug
 
     def _safe_step(self) -> bool:
         """A pass that survives a store that does not answer and a race lost: both are tried again."""
         try:
-            return self.step()
-        except (ExternalError, ConflictError):
+            moved = self.step()
+        except ConflictError:
             self.parts.clock.wait(self.stopping, 1.0)
             return False
+        except ExternalError as error:
+            if error.code in FOR_GOOD:
+                raise
+            if error.code != self._silent:
+                self.say(f"{error.code}: {error.message}; tried again until it answers")
+            self._silent = error.code
+            self.parts.clock.wait(self.stopping, 1.0)
+            return False
+        if self._silent:
+            self._silent = ""
+            self.say("the store answers again")
+        return moved
 
     def wake(self) -> None:
         """Look now: a decision was saved somewhere, or this process shall end."""

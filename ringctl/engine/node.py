@@ -290,6 +290,9 @@ class Node:
         return taken
 
     def _take(self, rollout: Rollout, claims: tuple[Claim, ...]) -> int:
+        known = {wave.id for wave in rollout.waves}
+        if any(claim.wave not in known for claim in claims):  # it was amended since it was read
+            rollout = self.parts.store.load(rollout.id)
         for claim in claims:
             self._submit(rollout, claim)
         return len(claims)

@@ -46,6 +46,8 @@ class Observer:
         if rollout.state not in OPEN_ROLLOUT_STATES:
             return False
         due = [(wave, checks) for wave, checks in watched_waves(rollout) if self._is_due(rollout, wave)]
+        if due:
+            due = self._not_looked_at(rollout, due)
         if not due:
             return False
         answers = self._read(rollout, [check for _, checks in due for check in checks])
@@ -61,6 +63,20 @@ class Observer:
             return False
         self._due[wave.id] = now + every
         return True
+
+    def _not_looked_at(
+        self, rollout: Rollout, due: list[tuple[Wave, tuple[Check, ...]]]
+    ) -> list[tuple[Wave, tuple[Check, ...]]]:
+        """Without the waves that another node has looked at within the interval: looks are counted over all nodes."""
+        store, left = self.parts.store, []
+        now, facts = store.now_us(), store.facts(rollout)
+        for wave, checks in due:
+            last, every = facts.wave(wave.id).last_look_us, interval_of(rollout, wave)
+            if last is not None and 0 <= now - last < every:
+                self._due[wave.id] = last + every
+            else:
+                left.append((wave, checks))
+        return left
 
     # -- reading ----------------------------------------------------------------------------------
     def _read(self, rollout: Rollout, checks: Iterable[Check]) -> dict[str, "Reading | SourceUnavailable"]:

@@ -87,7 +87,9 @@ class CommandExecutor:
             control.log(f"probe: {found.reason}")
             return Probed.UNKNOWN
         if found.late or found.killed in _CUT_SHORT:
-            raise ExternalError(f"the probe of {order.step.id} on {order.account} was cut short", code="RC6018")
+            raise ExternalError(
+                f"the probe of {order.step.id} on {order.account} was cut short", code="RC6018"
+            )
         if found.killed or found.signal or found.lost:
             return Probed.UNKNOWN
         return {0: Probed.TOOK_EFFECT, 1: Probed.DID_NOT}.get(

@@ -90,6 +90,11 @@ class Store(Protocol):
         """All rollouts, newest first."""
         ...
 
+    def served(self) -> tuple[str, ...]:
+        """Ids of the rollouts that nodes have to do with: the open ones, and ended ones with unknown accounts of
+        which ledger or probe was not asked yet."""
+        ...
+
     def load(self, rollout_id: str) -> Rollout:
         """The rollout as last applied. Raises NotFound."""
         ...

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import threading
 from typing import Final
 
@@ -86,12 +85,14 @@ class Connections:
 
     def __init__(self, url: str) -> None:
         try:
+            if url.count("@") > 1:
+                raise psycopg.ProgrammingError
             given = conninfo_to_dict(url)
-        except psycopg.Error as error:
+        except psycopg.Error:  # its text quotes the URL, and a password may be in it
             raise StoreUnavailable(
-                f"the state URL cannot be read: {re.sub(r'//[^@]*@', '//...@', str(error)).strip()}",
+                "the state URL cannot be read: an address, an option or a character that is not escaped",
                 code="RC5101",
-                hint="write postgresql://USER@HOST:PORT/DATABASE",
+                hint="write postgresql://USER@HOST:PORT/DATABASE; in user and password @ is %40, / is %2F, % is %25",
             ) from None
         self._conninfo = make_conninfo(**{**_DEFAULTS, **{name: str(value) for name, value in given.items()}})
         hosts = str(given.get("host") or "localhost").split(",")

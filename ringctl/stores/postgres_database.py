@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Final, cast
 
 import psycopg
+from psycopg import errors
 
 from ringctl.core.errors import BugError
 from ringctl.core.timing import Instant
@@ -143,6 +144,7 @@ class PostgresDatabase:
         self._known = known_migrations(ENGINE)
         self._verified = False
         self._slots = itertools.count()
+        self._seen = 0
 
     @property
     def where(self) -> str:
@@ -222,10 +224,10 @@ class PostgresDatabase:
         except psycopg.Error as error:
             raw.close()
             where = self.connections.where
-            sure = reading or rolled_back(error) or isinstance(error, psycopg.IntegrityError)
+            sure = reading or not is_gone(error)  # a refusal with words of its own undid it
             raise (unavailable if sure else in_doubt)(error, where) from error
 
-    watch_every_s = 5.0
+    watch_every_s = 1.0
 
     def watch(self) -> ServerWatch:
         """See `Database.watch`."""
@@ -240,6 +242,8 @@ class PostgresDatabase:
         def asked(name: str) -> list[Row]:
             return raw.execute(cast(Any, self.statements[name]), prepare=False).fetchall()
 
+        if not asked("may_use_schema"):
+            raise unavailable(errors.InsufficientPrivilege("no USAGE on the schema ringctl"), self.where)
         applied = asked("applied_migrations") if asked("has_migration_table") else []
         reach: dict[int, int] = dict(asked("all_reaches")) if asked("has_reach_table") else {}
         done = [Applied(number=n, name=m, checksum=c, works_with=reach.get(n)) for n, m, c in applied]
@@ -259,6 +263,14 @@ class PostgresDatabase:
             known = len(self._known)
             raise needs_migration(self.connections.where, known - len(lacking), known)
         self._verified = True
+
+    def seen(self, newest: int) -> None:
+        """The newest migration that a beat saw: one that this version does not know is looked at before anything
+        else is done. Raises StoreUnavailable (RC5105) when this version may not work beside it."""
+        if newest > len(self._known) and newest != self._seen:
+            self._verified = False
+            self._verify()
+            self._seen = newest
 
     def check(self) -> tuple[int, int]:
         """See `Store.check`."""

@@ -13,6 +13,11 @@ _GONE: Final = (
     "does not answer",
     "check that the server runs and can be reached; nothing is lost, ringctl goes on when it is back",
 )
+_SCHEMA: Final = (
+    "RC5105",
+    "has another schema than this ringctl knows",
+    "use the ringctl that migrated it; `ringctl db check` says which schema it is",
+)
 _KNOWN: Final[dict[type[psycopg.Error], tuple[str, str, str]]] = {
     errors.LockNotAvailable: (
         "RC5102",
@@ -42,6 +47,8 @@ _KNOWN: Final[dict[type[psycopg.Error], tuple[str, str, str]]] = {
         "has no connection left",
         "raise max_connections, or run fewer nodes with fewer --workers",
     ),
+    errors.UndefinedTable: _SCHEMA,
+    errors.UndefinedColumn: _SCHEMA,
     errors.InsufficientPrivilege: (
         "RC5107",
         "does not let this user write",
@@ -109,6 +116,10 @@ def _login(error: psycopg.Error) -> tuple[str, str, str] | None:
         return _KNOWN[
             errors.InvalidCatalogName if "database" in text else errors.InvalidAuthorizationSpecification
         ]
+    if "No space left" in text:
+        return _KNOWN[errors.DiskFull]
+    if "invalid port" in text or "invalid integer value" in text:
+        return "RC5101", "cannot be an address", "write postgresql://USER@HOST:PORT/DATABASE"
     if "pg_hba.conf" in text:
         return _KNOWN[errors.InvalidAuthorizationSpecification]
     if "too many clients" in text or "remaining connection slots" in text:

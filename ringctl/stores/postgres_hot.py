@@ -37,7 +37,8 @@ class PostgresHot(Sessions, Claims, Effects):
         found, _ = self.database.statement("renew_and_report", id=session.id, lease=session.lease_us)
         if not found:
             raise session_lost(session)
-        held = (Held(task=t, claim=c, settle=Settle(s), cancelled=bool(x)) for _, t, c, s, x in found if t)
+        self.database.seen(found[0][5])
+        held = (Held(task=t, claim=c, settle=Settle(s), cancelled=bool(x)) for _, t, c, s, x, _ in found if t)
         return Beat(draining=found[0][0], held=tuple(held))
 
     # -- claiming ----------------------------------------------------------------------------------
@@ -155,8 +156,9 @@ class PostgresHot(Sessions, Claims, Effects):
 
     def _ended_before(self, claim: Claim, step: str, state: EffectState) -> bool:
         """Whether a result whose answer was lost had been saved after all."""
-        asked = [{"task": claim.task, "claim": claim.id, "step": step, "result": state}]
-        return bool(self.database.ask("ended_by", given=as_json(asked)))
+        return bool(
+            self.database.ask("result_saved", task=claim.task, step=step, claim=claim.id, state=state)
+        )
 
     def _finish(self, endings: Sequence[Ending]) -> list[bool]:
         plain = [one for one in endings if self._is_plain(one)]
@@ -177,7 +179,7 @@ class PostgresHot(Sessions, Claims, Effects):
 
     def _finish_plain(self, endings: Sequence[Ending]) -> set[str]:
         given, met = [], []
-        for one in endings:
+        for one in sorted(endings, key=lambda ending: ending.claim.task):  # one order of locks for all
             claim, last = one.claim, one.last or _NO_STEP
             new = self._new_traits(claim) if claim.traits and one.state is TaskState.DONE else []
             met += [(claim.id, trait) for trait in new]

@@ -14,7 +14,7 @@ from ringctl.core.model import Member, Rollout
 from ringctl.core.states import RolloutState, Settle, TaskState, WaveState
 from ringctl.ports.records import NewRollout, Summary
 from ringctl.stores import rows
-from ringctl.stores.counting import Moves
+from ringctl.stores.counting import RESOLVE_TRIES, Moves
 from ringctl.stores.database import Transaction, Value
 from ringctl.stores.journal import Journal, rollout_key
 from ringctl.stores.part import Part
@@ -113,6 +113,10 @@ class Rollouts(Part):
             )
             for ident, release, component, state, version, created, wake in found
         )
+
+    def served(self) -> tuple[str, ...]:
+        """See `Store.served`."""
+        return tuple(ident for (ident,) in self.database.ask("served_rollouts", tries=RESOLVE_TRIES))
 
     def load(self, rollout_id: str) -> Rollout:
         """See `Store.load`."""

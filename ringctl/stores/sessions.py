@@ -52,8 +52,10 @@ class Sessions(Part):
 
     def drain(self, name: str, *, actor: str) -> tuple[Node, ...]:
         """See `Store.drain`."""
-        found = tuple(node for node in self.nodes() if not node.dead and _is_called(node, name))
+        called = [node for node in self.nodes() if not node.dead and _is_called(node, name)]
         with self.database.write() as tx:
+            now = tx.now_us()
+            found = tuple(node for node in called if node.lease_until_us >= now)
             for node in found:
                 tx.run("drain_session", id=node.session, by=actor)
         return found
@@ -107,7 +109,7 @@ class Sessions(Part):
                 if not found:
                     tx.run("clear_session", id=session)
             orphans += tx.rows("overdue_tasks", now=now, limit=limit - len(orphans))
-            for orphan in orphans:
+            for orphan in sorted(orphans):  # one order of locks for all
                 moved += _rescue_one(tx, orphan, now, grace_us, entries)
             _journal_rescues(tx, now, entries)
         return moved

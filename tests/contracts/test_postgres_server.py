@@ -1,5 +1,6 @@
 """PostgreSQL: a server that refuses, goes away, loses answers, or is not the one it was."""
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from ringctl.core.errors import StoreUnavailable
+from ringctl import bootstrap
+from ringctl.core.errors import RingctlError, StoreUnavailable
 from ringctl.core.states import EffectState, TaskState
 from ringctl.ports.records import Result
 from ringctl.stores.postgres import PostgresStore
@@ -206,3 +208,93 @@ def test_a_claim_in_doubt_is_given_up(proxied: tuple[Any, Proxy]):
     assert scene.store.abandon(node, keep=[held.claim]) == 0
     assert scene.store.abandon(node, keep=[]) == 1
     assert scene.states()["pending"] == 2
+
+
+def test_a_lost_answer_to_an_end_without_a_step_is_no_lost_claim(proxied: tuple[Any, Proxy]):
+    scene, proxy = proxied
+    scene.start(inner=2)
+    claim = scene.claim_one(scene.node())
+    rule = proxy.cut_after_commit(n=1, times=1)
+    scene.store.finish(claim, TaskState.UNKNOWN, "nobody knows", lines=["one"])
+    assert rule.hits
+    assert [line for _, line in scene.store.task_log("ro-1", claim.account)] == ["one"]
+    with scene.store.database.read() as tx:
+        assert tx._raw.execute("select count(*) from late_log").fetchone() == (0,)
+    assert scene.store.tallies() == {}
+
+
+# -- schema ----------------------------------------------------------------------------------------
+
+
+def test_nodes_that_migrate_at_the_same_time_wait_for_each_other(postgres_database: str):
+    stores = [store_at(postgres_database) for _ in range(4)]
+    gate = threading.Barrier(4)
+    answers: list[object] = []
+
+    def migrate(store: Any) -> None:
+        gate.wait()
+        try:
+            answers.append(len(store.migrate()))
+        except StoreUnavailable as error:
+            answers.append(error)
+
+    threads = [threading.Thread(target=migrate, args=(store,)) for store in stores]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(map(str, answers)) == ["0", "0", "0", "3"]
+
+
+def test_a_beat_notices_that_the_schema_moved(postgres_database: str):
+    """Without it a node would work on in a schema that it does not know."""
+    store = store_at(postgres_database)
+    store.migrate()
+    node = store.open_session("n", lease_us=60_000_000)
+    with psycopg.connect(postgres_database, autocommit=True) as raw:
+        raw.execute("insert into ringctl.migration values (98, '0098_x', 'x', 0)")
+        raw.execute("insert into ringctl.migration_reach values (98, 1)")
+    assert store.beat(node).held == ()  # it says that this version may go on
+    with psycopg.connect(postgres_database, autocommit=True) as raw:
+        raw.execute("insert into ringctl.migration values (99, '0099_x', 'x', 0)")
+    for act in (lambda: store.beat(node), store.rollouts):
+        with pytest.raises(StoreUnavailable) as caught:
+            act()
+        assert caught.value.code == "RC5105"
+
+
+def test_the_owner_of_the_schema_needs_nothing_more(postgres: PostgresServer, postgres_database: str):
+    with psycopg.connect(postgres_database, autocommit=True) as raw:
+        raw.execute("drop role if exists owner")
+        raw.execute("create role owner login password 'o'")
+        raw.execute("create schema ringctl authorization owner")
+        raw.execute("drop role if exists stranger")
+        raw.execute("create role stranger login password 's'")
+    owner = postgres_database.replace(f"postgres:{postgres.password}@", "owner:o@")
+    assert len(store_at(owner).migrate()) == 3
+    stranger = postgres_database.replace(f"postgres:{postgres.password}@", "stranger:s@")
+    assert refusal(stranger).code == "RC5107"
+
+
+# -- secrets ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:secret@h:5/d",
+        "postgresql://h/d?user=u&password=secret",
+        "postgresql://u:top%secret@h/d",
+        "postgresql://u:top@secret/ret@h/d",
+        "host=h password=secret",
+        "mysql://u:secret@h/d",
+    ],
+)
+def test_a_password_is_never_shown(url: str):
+    assert "secret" not in bootstrap.public(url)
+    said = ""
+    try:
+        bootstrap.open_store(url).close()
+    except RingctlError as error:
+        said = f"{error.message} {error.hint}"
+    assert "secret" not in said

@@ -48,6 +48,10 @@ EXEMPT: Mapping[str, tuple[str, str]] = {
     "idle_of_wave": ("task by", "once in a wave's life: see cancel_idle_of_wave"),
     "cancel_idle_of_wave": ("task by", "once in a wave's life all that waits in it changes"),
     "unsettled_elsewhere": ("Bitmap Heap Scan of task", "reads what is running or unknown and nothing else"),
+    "served_rollouts": (
+        "Bitmap Heap Scan of task",
+        "reads what is unknown and nothing else: few, and each waits for somebody",
+    ),
     "cancel_running_of_wave": ("task by task_held", "reads what is in flight and nothing else"),
 }
 """Statement -> (scans of it that are meant, why)."""

@@ -3,6 +3,7 @@
 import pytest
 
 from ringctl.core.states import TaskState
+from ringctl.engine import commands
 from ringctl.ports.executor import Probed
 from ringctl.testing.scripted_executor import ProcessDied
 from tests.engine.hand import Hand, hand
@@ -70,3 +71,20 @@ def test_the_same_bytes_are_not_repeated_where_from_step_leads_back(
     assert second.run().state is TaskState.DONE
     assert second.steps == sent
     assert plain.executor.doubles == []
+
+
+def test_an_ended_rollout_is_served_until_its_doubts_are_settled(plain: World):
+    """`abort --now` leaves the step it stopped unknown: the probe is asked, no person is."""
+    plain.executor.script("unknown-done", step="a")
+    first = hand(plain)
+    first.run()
+    commands.abort(plain.parts, first.rollout.id, reason="enough", now=True)
+    store = plain.parts.store
+    assert store.served() == (first.rollout.id,)
+    plain.clock.advance(60)
+    node = plain.node("later")
+    node.work(plain.load(first.rollout))
+    assert [order.step.id for order in plain.executor.probed] == ["a"]
+    row = plain.tasks(first.rollout, first.claim.account)[-1]
+    assert {effect.step: str(effect.state) for effect in row.steps}["a"] == "done"
+    assert store.served() == ()

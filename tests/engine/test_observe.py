@@ -1,6 +1,7 @@
 """Looks: what is read, what it credits, what holds. Silence is never health (I5)."""
 
 from dataclasses import replace
+from itertools import pairwise
 from math import nan
 
 import pytest
@@ -89,6 +90,21 @@ def test_two_observers_at_one_look_count_once(world, monkeypatch):
     assert world.observer.observe(world.load(rollout))
     after = store.facts(rollout).wave(rollout.waves[0].id).baseline_us
     assert 0 < after - before <= 1.1 * SECOND
+
+
+def test_looks_are_counted_over_all_nodes(world):
+    """Two nodes that look in turn do not look twice as often: rules that count looks would be met sooner."""
+    rollout = world.start()
+    other = Observer(parts=world.parts)
+    looked = []
+    for _ in range(12):
+        for observer in (world.observer, other):
+            world.clock.advance(0.5)
+            if observer.observe(world.load(rollout)):
+                looked.append(world.parts.store.now_us())
+    gaps = {round((b - a) / SECOND, 3) for a, b in pairwise(looked)}
+    assert len(looked) > 5
+    assert min(gaps) >= 1.0, gaps
 
 
 @pytest.mark.parametrize("code", ["RC8001", "RC8004"])

@@ -2,16 +2,18 @@
 
 `mark` and `tail` are SQL in the account's own SQLite file, under the ledger. `note` and `bare` are programs that
 write their start and stop into the account's book; what became of `note` can be asked (probe), of `bare` not:
-killed in it, an account is unknown until a person looks. It comes last, so that `--as done` is true of the account.
+killed in it, an account is unknown until a person looks. It comes last, so that `--as done` is true of the account;
+`note` comes first, because it takes long: two claims of one account meet in it.
 """
 
 import csv
 import random
 import sqlite3
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.multinode.oracle import Line, book_lines
+from tests.multinode.oracle import START, Line, book_lines, open_bodies
 
 STEPS = ("note", "bare")
 POLICY = """\
@@ -38,12 +40,12 @@ apiVersion: ringctl/v1
 kind: Bundle
 metadata: {{name: {name}, version: "1", component: {name}, author: ann}}
 steps:
-  - {{id: mark, sql: mark.sql, database: "{{account.target.database}}", timeout: 20s}}
   - id: note
     command: [./body.sh, "{{account.target.book}}", note, "{{account.target.work}}"]
     files: [asked.sh]
     timeout: 30s
     probe: {{command: [./asked.sh, "{{account.target.book}}", note]}}
+  - {{id: mark, sql: mark.sql, database: "{{account.target.database}}", timeout: 20s}}
   - {{id: tail, sql: tail.sql, database: "{{account.target.database}}", timeout: 20s}}
   - {{id: bare, command: [./body.sh, "{{account.target.book}}", bare, "0"], timeout: 30s}}
 """
@@ -94,9 +96,9 @@ class Targets:
 
     @classmethod
     def make(
-        cls, directory: Path, count: int, *, dice: random.Random, parallel: int, lease: str
+        cls, directory: Path, count: int, *, dice: random.Random, long: float, parallel: int, lease: str
     ) -> "Targets":
-        """Write the databases, accounts.csv and policy.yaml. Two in five work for long."""
+        """Write the databases, accounts.csv and policy.yaml. The share `long` of the accounts works for seconds."""
         made = cls(directory, tuple(f"a{n:04d}" for n in range(1, count + 1)))
         (directory / "targets").mkdir(parents=True)
         (directory / "policy.yaml").write_text(POLICY.format(parallel=parallel, lease=lease))
@@ -104,7 +106,7 @@ class Targets:
             writer = csv.writer(sink, lineterminator="\n")
             writer.writerow(("account_id", "ring", "size", "database", "book", "work"))
             for account in made.accounts:
-                work = dice.uniform(1.0, 4.0) if dice.random() < 0.4 else dice.uniform(0.1, 1.0)
+                work = dice.uniform(1.0, 4.0) if dice.random() < long else dice.uniform(0.1, 1.0)
                 row = (account, 0, 10, made.database(account), made.book(account))
                 writer.writerow((*row, f"{work:.2f}"))
                 raw = sqlite3.connect(made.database(account))
@@ -134,6 +136,26 @@ class Targets:
         """The account's book."""
         book = self.book(account)
         return book_lines(book.read_text()) if book.exists() else []
+
+    def at_work(self, bodies: Collection[str]) -> dict[str, int]:
+        """account -> the token under which one of these bodies is at work there."""
+        found = {}
+        for account in self.accounts:
+            book = self.lines(account)
+            still = set(open_bodies(book)) & set(bodies)
+            tokens = [line.token for line in book if line.kind == START and line.body in still]
+            if tokens:
+                found[account] = tokens[-1]
+        return found
+
+    def is_taken_over(self, held: Mapping[str, int]) -> bool:
+        """Whether a body under a newer token is at work on one of these accounts."""
+        for account, token in held.items():
+            book = self.lines(account)
+            alive = set(open_bodies(book))
+            if any(line.kind == START and line.body in alive and line.token > token for line in book):
+                return True
+        return False
 
     def effects(self, account: str) -> dict[tuple[str, str], int]:
         """(bundle, step) -> how often its SQL took effect."""

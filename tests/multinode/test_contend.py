@@ -3,13 +3,14 @@
 import json
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ringctl.__main__ import main
-from ringctl.bootstrap import open_parts
+from ringctl.bootstrap import open_parts, open_store
 from ringctl.cli import doctor
 from ringctl.core.timing import SECOND
 from ringctl.ports.store import Store
@@ -28,8 +29,8 @@ def contend(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
 
     def call(url: str, *words: str, node: tuple[str, ...] = ("-m", "ringctl")) -> tuple[int, Any]:
         monkeypatch.setattr(doctor, "NODE", (sys.executable, *node))
-        with open_parts(url, migrate=True, environ={}):
-            pass
+        with closing(open_store(url)) as store:
+            store.migrate()
         capsys.readouterr()
         code = main(["--state", url, "doctor", "--contend", "3", *words, "-o", "json"])
         out, err = capsys.readouterr()

@@ -8,6 +8,7 @@ left in peace and the last rollout has to end by itself, but for what a person h
 import contextlib
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ringctl.bootstrap import open_parts
+from ringctl.bootstrap import open_parts, open_store
 from ringctl.core.errors import RingctlError
 from ringctl.core.states import OPEN_ROLLOUT_STATES, TaskState, WaveKind, WaveState
 from ringctl.engine.parts import Parts
@@ -33,8 +34,16 @@ GRACE_S = 7.0
 """What `rescue` waits after a lease before anybody takes over (ringctl.engine.loop)."""
 WORKERS = 4
 POLL_S = 0.05
+NO_STORE = ("error[RC5110]", "error[RC5102]")
+"""What a node says that finds no store when it begins: a server that is down, a file that somebody keeps locked."""
 KINDS = ("kill", "stall", "zombie", "restart", "cut", "lost", "partition", "clock")
 """Faults, by the name of the method that carries one out."""
+
+
+def after(seconds: float) -> Callable[[], bool]:
+    """Whether so much time has gone by since now."""
+    at = time.monotonic() + seconds
+    return lambda: time.monotonic() >= at
 
 
 @dataclass(slots=True)
@@ -63,6 +72,7 @@ class Torture:
     seed: int
     faults: dict[str, int]
     accounts: int = 200
+    long: float = 0.4
     nodes: int = 3
     server: Server | None = None
     how: tuple[str, ...] = ("-m", "ringctl")
@@ -81,7 +91,7 @@ class Torture:
     targets: Targets = field(init=False)
     watch: Watch = field(init=False)
     parts: Parts = field(init=False)
-    _later: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
+    _later: list[tuple[Callable[[], bool], Callable[[], None]]] = field(default_factory=list)
     _marks: int = 0
     _asked: float = 0.0
 
@@ -91,6 +101,7 @@ class Torture:
             self.directory,
             self.accounts,
             dice=self.dice,
+            long=self.long,
             parallel=self.nodes * WORKERS,
             lease=f"{LEASE_S:.0f}s",
         )
@@ -102,7 +113,8 @@ class Torture:
         self.watch = Watch(self.directory)
         with contextlib.ExitStack() as stack:
             stack.callback(self.end)
-            stack.enter_context(open_parts(self.url, migrate=True, actor="torture", environ={})).store.check()
+            with contextlib.closing(open_store(self.url)) as store:
+                store.migrate()
             self.parts = stack.enter_context(open_parts(self.url, migrate=False, actor="torture", environ={}))
             for number in range(self.nodes):
                 proxy = None
@@ -152,18 +164,19 @@ class Torture:
         """Wait, and meanwhile undo the faults whose time has come."""
         deadline = time.monotonic() + seconds
         while True:
-            now = time.monotonic()
-            for due in [one for one in self._later if one[0] <= now]:
+            for due in [one for one in self._later if one[0]()]:
                 self._later.remove(due)
                 due[1]()
-            if now >= deadline:
+            left = deadline - time.monotonic()
+            if left <= 0:
                 return
-            time.sleep(min(POLL_S, deadline - now))
+            time.sleep(min(POLL_S, left))
 
     def until(self, holds: Callable[[], Any], what: str) -> Any:
         """The first true answer, within `serves_s`; faults are undone meanwhile."""
         deadline = time.monotonic() + self.serves_s
         while not (answer := holds()):
+            assert self.patience(), f"{what}: enough was seen"
             assert time.monotonic() < deadline, f"not within {self.serves_s:.0f} s: {what}; {self.why()}"
             self.pump(POLL_S)
         return answer
@@ -186,18 +199,25 @@ class Torture:
 
     def stall(self) -> None:
         """SIGSTOP for longer than the lease, and on."""
-        self._stall(self.dice.uniform(1.3, 2.5) * LEASE_S, "stall")
+        self._stall("stall", self.dice.uniform(1.3, 2.5) * LEASE_S)
 
     def zombie(self) -> None:
-        """SIGSTOP until others have taken over what it held, and on: the schedule that seeded bugs need."""
-        self._stall(LEASE_S + GRACE_S + self.dice.uniform(2.0, 4.0), "zombie")
+        """SIGSTOP until another node is at work on what it held, and on: the schedule that seeded bugs need."""
+        self._stall("zombie", LEASE_S + GRACE_S + 4.0, taken=True)
 
-    def _stall(self, seconds: float, kind: str) -> None:
+    def _stall(self, kind: str, seconds: float, *, taken: bool = False) -> None:
         slot = self.served(working=True)
         node, since = slot.node, time.monotonic()
         assert node is not None
         node.signal(signal.SIGSTOP)
+        if taken and self.is_locked():  # nobody could take over
+            node.signal(signal.SIGCONT)
+            self.pump(POLL_S)
+            self._stall(kind, seconds, taken=True)
+            return
         slot.troubled = True
+        held = self.targets.at_work(self.watch.bodies(node.pid))
+        over = after(seconds)
 
         def go_on() -> None:
             self.losses.append(Loss(node.pid, since, time.monotonic()))
@@ -205,7 +225,7 @@ class Torture:
             slot.troubled = False
             self.done[kind] += 1
 
-        self._later.append((since + seconds, go_on))
+        self._later.append((lambda: over() or (taken and self.targets.is_taken_over(held)), go_on))
 
     def restart(self) -> None:
         """The server: fast, immediate, or kill -9, in turn."""
@@ -251,7 +271,7 @@ class Torture:
             slot.troubled = False
             self.done["partition"] += 1
 
-        self._later.append((since + self.dice.uniform(1.3, 5.0) * LEASE_S, heal))
+        self._later.append((after(self.dice.uniform(1.3, 5.0) * LEASE_S), heal))
 
     def clock(self) -> None:
         """A node is replaced by one whose clock is hours off."""
@@ -284,7 +304,7 @@ class Torture:
         if slot.troubled or slot.node is None or slot.node.process.poll() is None:
             return
         said = slot.node.said()
-        assert said.startswith("error[RC5110]"), f"node {slot.pid} ended by itself: {said[-2000:]}"
+        assert said.startswith(NO_STORE), f"node {slot.pid} ended by itself: {said[-2000:]}"
         self.done["supervisor"] += 1
         self.launch(slot)
 
@@ -363,6 +383,21 @@ class Torture:
         """Whether the newest rollout goes on; a store that does not answer has not ended it."""
         found = self.quietly(lambda: self.parts.store.load(self.current).state, None)
         return found is None or found in OPEN_ROLLOUT_STATES
+
+    def is_locked(self) -> bool:
+        """Whether somebody stays inside a write transaction of the one SQLite file: stopped there, a node keeps all
+        others out, and nobody takes over. A server ends such a transaction by itself."""
+        if self.server is not None:
+            return False
+        raw = sqlite3.connect(self.url.removeprefix("sqlite:///"), timeout=1.0, isolation_level=None)
+        try:
+            raw.execute("begin immediate")
+            raw.execute("rollback")
+        except sqlite3.OperationalError:
+            return True
+        finally:
+            raw.close()
+        return False
 
     def is_wide(self) -> bool:
         """Whether many accounts are under way: the canary's few would take all faults. A rollout that has ended

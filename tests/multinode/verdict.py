@@ -24,13 +24,14 @@ class Found:
     decisions: tuple[str, ...]
     store: tuple[str, ...]
     logs: tuple[str, ...]
+    nodes: tuple[str, ...]
     bodies: int
     takeovers: int
 
     @property
     def wrong(self) -> dict[str, tuple[str, ...]]:
         """Only what is wrong."""
-        kinds = ("effects", "overlaps", "states", "orphans", "decisions", "store", "logs")
+        kinds = ("effects", "overlaps", "states", "orphans", "decisions", "store", "logs", "nodes")
         return {kind: getattr(self, kind) for kind in kinds if getattr(self, kind)}
 
 
@@ -48,6 +49,21 @@ def targets_alone(torture: Torture) -> tuple[list[str], list[str]]:
     return effects, overlaps
 
 
+def nodes_amazed(torture: Torture) -> list[str]:
+    """Nodes that met what cannot be."""
+    said = {node.pid: node.said() for node in torture.started}
+    return [f"node {pid}: {text[-300:]}" for pid, text in said.items() if "Traceback" in text]
+
+
+def logs_disordered(torture: Torture, rollout: str) -> list[str]:
+    """What is wrong with the logs of the rollout's tasks."""
+    wrong = []
+    for account in torture.targets.accounts:
+        lines = oracle.disordered(list(torture.parts.store.task_log(rollout, account)))
+        wrong += [f"{rollout} {account}: {what}" for what in lines]
+    return wrong
+
+
 def judge(torture: Torture) -> Found:
     """Everything. The rollouts have ended and the nodes are idle."""
     effects, overlaps = targets_alone(torture)
@@ -58,9 +74,7 @@ def judge(torture: Torture) -> Found:
     broken = list(store.verify())
     for rollout, name in torture.rollouts.items():
         states += _states(torture, rollout, name)
-        for account in torture.targets.accounts:
-            lines = oracle.disordered(list(store.task_log(rollout, account)))
-            logs += [f"{rollout} {account}: {what}" for what in lines]
+        logs += logs_disordered(torture, rollout)
         marks += [str(entry.payload["mark"]) for entry in store.journal(rollout) if entry.kind == "noted"]
         answer = torture.ringctl("audit", "verify", rollout, "-o", "json")
         if answer.code != 0 or not json.loads(answer.out)["ok"]:
@@ -75,6 +89,7 @@ def judge(torture: Torture) -> Found:
         decisions=tuple(oracle.lost_decisions(torture.acted, marks)),
         store=tuple(broken),
         logs=tuple(logs),
+        nodes=tuple(nodes_amazed(torture)),
         bodies=sum(line.kind == oracle.START for book in books for line in book),
         takeovers=sum(len(list(oracle.open_bodies(book))) for book in books),
     )

@@ -18,6 +18,7 @@ class Watch:
         self._nodes: set[int] = set()
         self._seen: dict[str, Sighting] = {}
         self._working: set[int] = set()
+        self._alive: frozenset[str] = frozenset()
         self._lock = threading.Lock()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
@@ -38,6 +39,10 @@ class Watch:
         """Nodes of which a body was alive at the last look."""
         return self._working
 
+    def bodies(self, node: int) -> set[str]:
+        """Bodies of the node that were alive at the last look."""
+        return {body for body in self._alive if self._seen[body].node == node}
+
     def _run(self) -> None:
         while not self._ending.wait(EVERY_S):
             now = time.monotonic()
@@ -50,6 +55,7 @@ class Watch:
                 else:
                     self._seen[body] = Sighting(body, before.node, before.first, now)
             self._working = {self._seen[body].node for body in bodies}
+            self._alive = frozenset(bodies)
 
     def _bodies(self) -> dict[str, int]:
         found: dict[str, int] = {}

@@ -5,7 +5,6 @@ import shlex
 import shutil
 import subprocess
 from pathlib import Path
-from urllib.parse import unquote, urlsplit, urlunsplit
 
 from ringctl import bootstrap
 from ringctl.core.errors import ExternalError, UsageError
@@ -48,11 +47,12 @@ def how_to_restore(url: str, target: Path) -> str:
 
 
 def _bare(url: str) -> tuple[str, str]:
-    """(the URL without its password, the password)."""
-    parts = urlsplit(url)
-    user, at, where = parts.netloc.rpartition("@")
-    name, colon, password = user.partition(":")
-    return urlunsplit(parts._replace(netloc=f"{name}{at}{where}")), unquote(password) if colon else ""
+    """(how to connect, without the password; the password)."""
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+    given = {name: str(value) for name, value in conninfo_to_dict(url).items()}
+    password = given.pop("password", "")
+    return make_conninfo(**given), password
 
 
 def _dumped(url: str, target: Path) -> int:

@@ -33,6 +33,15 @@ select id, release, component, state, version, created_us, wake_at_us from rollo
 select id, release, component, state, version, created_us, wake_at_us from rollout
  where is_open = 1 order by created_us desc, key desc
 
+-- name: served_rollouts
+-- the open ones, and ended ones of which a node may still settle an account by asking
+select id from rollout where is_open = 1
+union
+select r.id from task t join rollout r on r.key = t.rollout
+ where t.state = 'unknown' and t.wave > 0 and t.resolve_tried < :tries and r.is_open = 0
+   and exists (select 1 from effect e where e.task = t.id and e.state in ('intent', 'unknown'))
+ order by 1
+
 -- name: rollout_of_shared_account
 -- driven by the other open rollouts, each account looked up by its unique key: nothing when there is no other
 select r.id, min(theirs.account), count(*)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ringctl.core.errors import StoreUnavailable
 from ringctl.core.timing import SECOND
 from ringctl.testing.simulator.chance import Chance
-from ringctl.testing.simulator.world import World
+from ringctl.testing.simulator.world import Owner, World
 
 HOT = 8.0
 """How much likelier a process is stopped or killed at a moment at which that hurts: between an intent and its
@@ -58,10 +59,18 @@ class Faults:
     def __init__(self, world: World, rates: Rates) -> None:
         self.world = world
         self.rates = rates
+        self.listeners: list[tuple[Owner, Callable[[], None]]] = []
         self.points = 0
         self.stops = 0
         self.crashes = 0
         self.refused = 0
+
+    def tell(self) -> None:
+        """A decision was saved: who listens hears of it after a moment, or not at all. It is a hint only."""
+        random = self.world.random
+        for owner, told in self.listeners:
+            if not owner.dead and random.random() < 0.7:
+                self.world.after(random.exponential(0.05), told)
 
     def calm(self) -> None:
         """From now on nothing goes wrong; everybody is awake."""

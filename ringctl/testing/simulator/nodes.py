@@ -142,7 +142,14 @@ class Site:
             lease=Lease(),
             _ended=SimEvent(self.world),
         )
-        driver = Driver(parts=parts, node=node, decides=decides, stopping=SimEvent(self.world))
+        driver = Driver(
+            parts=parts,
+            node=node,
+            decides=decides,
+            backs_off=self.world.random.random() < 0.7,
+            stopping=SimEvent(self.world),
+            _heard=SimEvent(self.world),
+        )
         process = Process(owner, driver)
         self.processes[name] = process
         self.world.spawn(f"{name}.main", lambda: self._main(process), owner)

@@ -17,7 +17,7 @@ from ringctl.core.states import EffectState, RolloutState
 from ringctl.core.timing import SECOND, Instant, Span
 from ringctl.ports.executor import Order
 from ringctl.ports.records import Claim
-from ringctl.testing.simulator.book import CLOSE, Body, Book
+from ringctl.testing.simulator.book import CLOSE, Body, Book, Key
 from ringctl.testing.simulator.world import Owner, World
 
 STOPPED_WITHIN: Span = 27 * SECOND
@@ -55,6 +55,7 @@ class Oracle:
     exposed: set[tuple[str, str]] = field(default_factory=set)
     answered_us: Instant = 0
     baking_us: dict[int, Instant] = field(default_factory=dict)
+    repeatable: set[Key] = field(default_factory=set)
     news: int = 0
     book: Book = field(default_factory=Book)
     _raw: sqlite3.Connection | None = None
@@ -152,7 +153,8 @@ class Oracle:
         took = bool(self.book.applied.get((claim.account, step, row[0])))
         if state == EffectState.DONE and not took:
             self.world.fail(f"I6: {step} on {claim.account} is called done and never took effect")
-        if state == EffectState.FAILED and took and not outcome.get("resolved"):
+        again = (claim.account, step, row[0]) in self.repeatable  # it may fail after it took effect once
+        if state == EffectState.FAILED and took and not again and not outcome.get("resolved"):
             self.world.fail(f"I6: {step} on {claim.account} is called failed and took effect")
 
     # -- the accounts ------------------------------------------------------------------------------
@@ -165,7 +167,9 @@ class Oracle:
         if self.book.live.get(account):
             other = self.book.live[account][0]
             world.fail(f"I1: two live on {account}: {other.key} of {other.owner.name}, and {key}")
-        if not body.idempotent:
+        if body.idempotent:
+            self.repeatable.add(key)
+        else:
             if self.book.applied.get(key):
                 world.fail(f"I2: {key} had taken effect and was started again")
             if key in self.book.doubt:

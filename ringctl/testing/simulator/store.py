@@ -28,6 +28,12 @@ class SimStore:
         self._faults = faults
         self._oracle = oracle
 
+    def on_change(self, told: Callable[[], None]) -> Callable[[], None]:
+        """See `Store.on_change`; told on virtual time, and not always."""
+        listener = (self._owner, told)
+        self._faults.listeners.append(listener)
+        return lambda: self._faults.listeners.remove(listener)
+
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._store, name)
         if not callable(found):
@@ -48,6 +54,8 @@ class SimStore:
         if self._wanted is not None:
             self._wanted.after(name, args)
         oracle.after(name, self._owner, (args, kwargs), answer, seen)
+        if name == "apply":
+            faults.tell()
         faults.point(heat)
         faults.keep_answer(name)
         return answer

@@ -80,6 +80,7 @@ class SimClock(FakeClock):
         if isinstance(event, SimEvent):
             return event.wait(seconds + late)
         end = world.now_us + round(seconds * SECOND)
+        end += round(late * SECOND)
         while not event.is_set() and world.now_us < end:
             world.park(min(end, world.now_us + round(SLICE_S * SECOND)))
         return event.is_set()

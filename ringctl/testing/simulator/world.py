@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import importlib
+import traceback
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -36,6 +37,10 @@ class Owner:
     stopped_until_us: Instant = 0
     leased_us: Instant = 0
     fibers: list[Fiber] = field(default_factory=list)
+
+
+class Died(Exception):
+    """A fiber ended with an exception that nobody expected."""
 
 
 class Fiber:
@@ -112,6 +117,11 @@ class World:
                 call()
             except ProcessDied:
                 pass
+            except Exception as error:
+                self.failure = (
+                    self.failure or f"{name} died of {type(error).__name__}: {error} {_place(error)}"
+                )
+                raise Died(self.failure) from error
             finally:
                 fiber.over = True
                 for waiter in fiber.waiting:
@@ -158,8 +168,8 @@ class World:
                 self._next()
                 while self._dying:
                     self._bury(self._dying.pop())
-        except ProcessDied:
-            pass  # a callback found a broken promise
+        except (Died, ProcessDied):
+            pass  # the failure says what
         finally:
             self.over = True
             for fiber in self._fibers:
@@ -198,6 +208,12 @@ class World:
             fiber.greenlet.throw(ProcessDied("it is over"))
             self.current = None
         fiber.over = True
+
+
+def _place(error: BaseException) -> str:
+    """Where it was raised, for people."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"({last.filename.rpartition('/')[2]}:{last.lineno})"
 
 
 def _greenlets() -> Any:

@@ -92,6 +92,9 @@ with clock as materialized (
   insert into late_log (task, claim, at_us, line)
   select s.task, g.claim, clock.now, s.line from said s join given g on g.task = s.task, clock
    where not exists (select 1 from held h where h.id = s.task)
+     -- sent again after a lost answer: they are there already
+     and not exists (select 1 from task t where t.id = g.task and t.fence = g.fence and t.claim is null
+                        and t.state = g.state)
 ), closed as (
   update member m set is_open = 0, proven = h.revision from held h
    where m.id = h.member and m.is_open = 1 and h.state = 'done'
@@ -120,10 +123,13 @@ with clock as materialized (
 select h.claim, h.step = '' or exists (select 1 from ended e where e.task = h.id) from held h
 
 -- name: ended_by
--- after a lost answer: the claims whose result this very statement had saved before
-select e.claim from json_to_recordset(:given::json) as g (task bigint, claim text, step text, result text)
-  join effect e on e.task = g.task and e.step = g.step and e.claim = g.claim and e.state = g.result
- where e.ended_us is not null
+-- after a lost answer: the claims that this very statement had ended before
+select g.claim from json_to_recordset(:given::json) as g (task bigint, claim text, fence bigint, state text)
+  join task t on t.id = g.task and t.fence = g.fence and t.state = g.state and t.claim is null
+
+-- name: result_saved
+-- after a lost answer: whether the result had been saved
+select 1 from effect where task = :task and step = :step and claim = :claim and state = :state and ended_us is not null
 
 -- name: save_results
 with clock as materialized (
@@ -147,6 +153,8 @@ with clock as materialized (
   insert into late_log (task, claim, at_us, line)
   select :task, :claim, clock.now, s.line from clock, json_array_elements_text(:lines::json) as s (line)
    where not exists (select 1 from held)
+     and not exists (select 1 from effect e where e.task = :task and e.step = :step and e.claim = :claim
+                        and e.ended_us is not null)
 )
 select exists (select 1 from ended) from held
 
@@ -157,7 +165,7 @@ with clock as materialized (
   update node_session set lease_until_us = clock.now + :lease from clock where id = :id and dead = 0
   returning drained_by <> '' as draining
 )
-select r.draining, t.id, t.claim, w.settle, t.cancel
+select r.draining, t.id, t.claim, w.settle, t.cancel, (select max(number) from migration)
   from renewed r left join (task t join wave w on w.id = t.wave) on t.holder = :id and t.state = 'running'
  order by t.id
 

@@ -13,8 +13,12 @@ begin
 begin isolation level repeatable read read only; set local statement_timeout = '60s'
 
 -- name: begin_migration
-begin; set local statement_timeout = 0; set local idle_in_transaction_session_timeout = '60s';
-create schema if not exists ringctl; select pg_advisory_xact_lock(7423061)
+begin; set local statement_timeout = 0; set local lock_timeout = '60s';
+set local idle_in_transaction_session_timeout = '60s'; select pg_advisory_xact_lock(7423061);
+do $$ begin if to_regnamespace('ringctl') is null then create schema ringctl; end if; end $$
+
+-- name: may_use_schema
+select 1 where coalesce(has_schema_privilege(to_regnamespace('ringctl'), 'usage'), true)
 
 -- name: commit
 commit
