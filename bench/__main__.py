@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from bench import exclusive, judging, planning, rolling, starting
+from bench import exclusive, gate, judging, planning, rolling, starting
 from bench.processes import ROOT
 from bench.tables import Table, document, machine, plain
 
@@ -20,7 +20,7 @@ def main() -> int:
     parser.add_argument(
         "names",
         nargs="*",
-        help="plan, start-up, rollout, facts, gates, create; default: all of them. exclusive: when named only",
+        help="plan, start-up, rollout, facts, gates, create; default: all of them. exclusive, gate: when named only",
     )
     parser.add_argument("--runs", type=int, default=5, help="paired runs of each (default 5)")
     parser.add_argument("--quick", action="store_true", help="smaller fleets; the page is not written")
@@ -38,6 +38,7 @@ def main() -> int:
     }
     alone: dict[str, Callable[[Path], Table | Iterable[Table]]] = {
         "exclusive": lambda folder: exclusive.exclusive(folder, min(3, runs), quick=asked.quick),
+        "gate": lambda folder: gate.gate(folder, quick=asked.quick),
     }
     known = every | alone
     unknown = [name for name in asked.names if name not in known]

@@ -26,7 +26,10 @@ OPTIONS: dict[str, str] = {
     "abort": "--reason= --now --dry-run",
     "retry": "--account= --failed --as= --reason= --dry-run",
     "amend": "--bundle= --author= --reason= --watcher= --detach-source --dry-run",
-    "gate show": "--limit=",
+    "gate show": "--limit= --look=",
+    "gate plan": "--policy= --rate= --phi=",
+    "gate check": "--policy= --canary= --control= --gate= --timeout= --since=",
+    "gate backtest": "--policy= --series= --baseline= --gate=",
     "events": "--after= --follow -f",
     "exposure": "--revision= --limit=",
     "audit verify": "",
@@ -45,7 +48,7 @@ OPTIONS: dict[str, str] = {
 
 FILES: dict[str, str] = {
     "--policy": "file", "--bundle": "directory", "--out": "file", "--plan": "file", "--dir": "directory",
-    "--stop-file": "file",
+    "--stop-file": "file", "--series": "file", "--baseline": "file",
 }  # fmt: skip
 """Options whose value is a path."""
 

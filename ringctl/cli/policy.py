@@ -10,7 +10,7 @@ from ringctl.cli import linting
 from ringctl.cli.render import Block, Grid, Line, View, cell, columns, emit
 from ringctl.cli.style import show
 from ringctl.core.errors import Finding, InvalidInput, UsageError
-from ringctl.core.policy import Bake, Check, Policy, Ratio, RingPolicy
+from ringctl.core.policy import Bake, Check, Count, Policy, Ratio, RingPolicy
 from ringctl.core.timing import SECOND, human
 
 DEFAULT = "policy.yaml"
@@ -119,6 +119,10 @@ def _check(check: Check) -> dict[str, object]:
         "every_seconds": check.every_us / SECOND,
         "baseline_seconds": check.baseline_us / SECOND,
         "false_alarm": check.false_alarm,
+        "miss": check.miss,
+        "weight": check.weight,
+        "cohorts": "alike" if check.alike else "learnt",
+        "history_seconds": check.history_us / SECOND,
         "without_control": check.without_control,
         "silence": check.silence,
     }
@@ -127,12 +131,13 @@ def _check(check: Check) -> dict[str, object]:
 def _measure(check: Check) -> str:
     if isinstance(check.measure, Ratio):
         return f"{check.measure.y.name} / {check.measure.n.name}"
-    return check.measure.name
+    return f"{check.measure.of.name} a minute" if isinstance(check.measure, Count) else check.measure.name
 
 
 def _fail_if(check: Check) -> Mapping[str, object]:
     said = {
-        "increase": check.fail_if.increase, "above": check.fail_if.above, "p95": check.fail_if.p95,
+        "increase": check.fail_if.increase, "decrease": check.fail_if.decrease, "ceiling": check.fail_if.ceiling,
+        "above": check.fail_if.above, "p95": check.fail_if.p95,
         "becomes_empty": check.fail_if.becomes_empty, "shift": check.fail_if.shift,
     }  # fmt: skip
     return {name: value for name, value in said.items() if value is not None and value is not False}

@@ -173,6 +173,7 @@ class _Mind:
             self.fail(wave, state)
             return
         self.silence(wave, checks, facts)
+        self.overshoot(wave, facts)
         lost = facts.failed + facts.unknown - facts.settling
         # an unknown account within the budget is nobody's to wait for: it is settled before the wave is judged
         stuck = not facts.unfinished and facts.unknown > facts.settling
@@ -204,6 +205,7 @@ class _Mind:
             self.put(wave, WaveState.OPEN, baking_us=None)
             return
         self.silence(wave, checks, facts)
+        self.overshoot(wave, facts)
         self.resume_settled(wave)
         missing = _bake_missing(bake, facts, state)
         if missing:
@@ -223,7 +225,7 @@ class _Mind:
         current = replace(self.rollout.revision, failed=True)
         self.rollout = replace(self.rollout, revisions=(*self.rollout.revisions[:-1], current))
         self.say("gate-failed", **failed.label, checks=[_check(check) for check in state.failed])
-        for code in ("baseline", "gate-silent", "idle", "accounts"):
+        for code in ("baseline", "gate-silent", "idle", "accounts", "overshoot"):
             self.lift(code)
         self.hold(holds.gate_failed(self.rollout, wave, state, self.now))
         self.wake = self.now
@@ -241,6 +243,19 @@ class _Mind:
         if last is not None and not quiet:
             return
         self.hold(holds.silent(wave, silent, self.now))
+
+    def overshoot(self, wave: Wave, facts: WaveFacts) -> None:
+        """Hold while a step takes far too long, before the next account is claimed. `fresh`: people have not been
+        told of all of it yet; what a hold has told them and they have resumed is not held for again."""
+        state = facts.checks.get("overshoot")
+        if state is None or state.numbers.get("fresh") is not True:
+            return
+        hold = holds.overshoot(self.rollout, wave, state, self.now)
+        before = self.rollout.hold(hold.code)
+        if before is not None and before.reason == hold.reason:
+            return
+        self.lift(hold.code)
+        self.hold(hold)
 
     def accounts(self, wave: Wave, facts: WaveFacts) -> None:
         """More accounts failed or unknown than the budget has, or unknown ones are all that is left."""
@@ -324,11 +339,19 @@ def _bake_missing(bake: Bake, facts: WaveFacts, state: GateState) -> str:
     if facts.bake_us < bake.min_us:
         lacks.append(f"{human(bake.min_us - facts.bake_us)} of bake")
     if facts.activity < bake.activity:
-        lacks.append(f"{bake.activity - facts.activity} samples of activity")
+        lacks.append(f"{bake.activity - facts.activity} samples of activity{_forecast(bake, facts)}")
     if state.verdict is not Verdict.PASS:
         names = [check.check for check in state.undecided] + list(state.missing)
         lacks.append(f"a verdict of {', '.join(names)}")
     return ", ".join(lacks)
+
+
+def _forecast(bake: Bake, facts: WaveFacts) -> str:
+    """How much longer the activity takes at the rate so far, in words; empty while there is no rate to go by."""
+    if not (facts.activity > 0 and facts.bake_us > 0):
+        return ", of which there are none so far" if facts.bake_us > 0 else ""
+    left = (bake.activity - facts.activity) * facts.bake_us // facts.activity
+    return f" (about {human(left)} more at the rate so far)"
 
 
 def _check(state: CheckState) -> dict[str, object]:

@@ -3,9 +3,27 @@ a thousand accounts and for a million."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ringctl.core.states import Verdict
 from ringctl.core.timing import Instant, Span
+
+Stratum = tuple[tuple[tuple[str, str], ...], int]
+"""Traits (name, value) of an account, and its size decade."""
+
+StepClasses = Mapping[str, Mapping[int, tuple[int, float, float]]]
+"""Step -> size decade -> (accounts done, their seconds together, their sizes together)."""
+
+
+class Lasted(NamedTuple):
+    """One step of one account: begun, and ended (None: it runs now)."""
+
+    account: str
+    step: str
+    decade: int
+    size: float
+    began_us: Instant
+    ended_us: Instant | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

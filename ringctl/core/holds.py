@@ -10,7 +10,7 @@ from ringctl.core.states import WaveKind
 from ringctl.core.timing import Instant, Span, human
 
 ENDS_WITH_REVISION = frozenset({"gate-failed", "gate-silent", "baseline", "idle", "accounts", "drift",
-                                "revisions-exhausted", "unproven"})  # fmt: skip
+                                "revisions-exhausted", "unproven", "overshoot"})  # fmt: skip
 """Holds that belong to a revision's bytes or evidence: an amendment ends them."""
 
 
@@ -105,6 +105,20 @@ def _why_not(wave: Wave, facts: WaveFacts) -> str:
     if facts.failed + facts.unknown > wave.failures:
         return f"its budget is {wave.failures}"
     return "nobody knows whether the unknown ones took effect"
+
+
+def overshoot(rollout: Rollout, wave: Wave, check: CheckState, now_us: Instant) -> Hold:
+    """A step takes far longer than its size class: no further account until a person has looked."""
+    return Hold(
+        code="overshoot",
+        error="RC1020",
+        reason=f"{wave.kind} wave of ring {wave.ring}: {check.reason}",
+        owner="ringctl",
+        since_us=now_us,
+        next=f"ringctl resume {rollout.id} when that is well, {_amend(rollout)}, or ringctl abort {rollout.id} "
+        "--reason TEXT",
+        wave=wave.id,
+    )
 
 
 def idle(wave: Wave, bake: Bake, missing: str, now_us: Instant) -> Hold:

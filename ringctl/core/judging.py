@@ -7,9 +7,10 @@ restart and moves between nodes: the state is saved in the transaction that save
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ringctl.core.facts import CheckState, WaveFacts
+from ringctl.core.learning import NOTHING, Learnt
 from ringctl.core.policy import Check
 from ringctl.core.states import Verdict
 from ringctl.core.timing import Instant, Span
@@ -17,8 +18,7 @@ from ringctl.core.timing import Instant, Span
 JudgeState = Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
+class Cell(NamedTuple):
     """One account in one look: `y` out of `n` in the interval since the previous look.
 
     None is missing (no series, reset, NaN, first reading), never zero. `after` is True when the whole
@@ -40,6 +40,8 @@ class Evidence:
     after that: only then may samples count towards PASS. `strict`: every account of the wave must be judged
     (canary, requalification and lone waves); else a quorum is enough (DESIGN 12.13, 12.20).
     `error`/`reason`: the source gave no usable answer: cells are empty then.
+    `intents`: the wave's accounts with the time of their first step intent (None: not begun yet).
+    `learnt`: what was known before anything was done, frozen at the wave's first intent.
     """
 
     at_us: Instant
@@ -51,6 +53,8 @@ class Evidence:
     complete: bool = False
     error: str = ""
     reason: str = ""
+    intents: Mapping[str, Instant | None] = field(default_factory=dict)
+    learnt: Learnt = NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +63,8 @@ class Judgement:
 
     `needs_before`: the judge compares accounts with themselves, and what they did before is not established
     yet: the wave must not open, or it could never pass.
+    `abstains`: this judge only ever objects (it looks for one kind of harm): short of a FAIL it has no say in
+    whether the check passes.
     """
 
     verdict: Verdict
@@ -66,12 +72,19 @@ class Judgement:
     numbers: Mapping[str, object] = field(default_factory=dict)
     worst: tuple[str, ...] = ()
     needs_before: bool = False
+    abstains: bool = False
 
 
 class Judge(Protocol):
-    """One way to judge. Pure: the same state and evidence give the same answer on every node."""
+    """One way to judge. Pure: the same state and evidence give the same answer on every node.
+
+    `part`: its weight when a check's false-alarm level is shared out over the judges that apply: a judge is handed
+    the check with `false_alarm` = its own level. 0: it makes no promise about false alarms (fixed limits), or needs
+    none. Numbers of an e-process are reported as `e` and `level` (FAIL from e >= level = 1/false_alarm).
+    """
 
     name: str
+    part: float
 
     def applies(self, check: Check) -> bool:
         """Whether the check asks for this judge."""
@@ -83,16 +96,18 @@ class Judge(Protocol):
 
 
 def combine(judgements: Iterable[Judgement]) -> Judgement:
-    """One verdict of a check with several judges: any FAIL fails, only all PASS passes.
+    """One verdict of a check with several judges: any FAIL fails; PASS when all that do not abstain pass.
 
-    No judgement at all is inconclusive: a gate that nothing judges is no gate.
+    No judgement at all is inconclusive, and so are abstentions alone: a gate that nothing judges is no gate.
     """
     everything = tuple(judgements)
+    failed = [one for one in everything if one.verdict is Verdict.FAIL]
     if not everything:
         return Judgement(verdict=Verdict.INCONCLUSIVE, reason="no judge applies to this check")
-    given = {one.verdict for one in everything}
+    voices = failed or [one for one in everything if not one.abstains] or everything
+    given = {one.verdict for one in voices}
     wanted = next(v for v in (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS) if v in given)
-    same = [one for one in everything if one.verdict is wanted]
+    same = [one for one in voices if one.verdict is wanted]
     numbers: dict[str, object] = {}
     for one in everything:
         numbers.update(one.numbers)
@@ -101,8 +116,12 @@ def combine(judgements: Iterable[Judgement]) -> Judgement:
         reason="; ".join(dict.fromkeys(one.reason for one in same)),
         numbers=numbers,
         worst=tuple(dict.fromkeys(name for one in same for name in one.worst)),
-        needs_before=any(one.needs_before for one in everything),
+        needs_before=_needing(everything),
     )
+
+
+def _needing(judgements: Iterable[Judgement]) -> bool:
+    return any(one.needs_before for one in judgements)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

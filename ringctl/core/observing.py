@@ -7,10 +7,11 @@ intervals; nothing is extrapolated. Missing is never zero: see `fold`.
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
-from ringctl.core.judging import Cell, Evidence, JudgeState
-from ringctl.core.policy import Check, Counter, Ratio
+from ringctl.core.judging import Cell, Evidence, Judgement, JudgeState
+from ringctl.core.policy import Check, Count, Counter, Ratio
+from ringctl.core.states import Verdict
 from ringctl.core.timing import MINUTE, SECOND, Instant, Span
 
 PARTIAL: Final = "RC8006"
@@ -18,6 +19,12 @@ STALE: Final = "RC8007"
 CLOCK_OFFSET: Final = "RC8008"
 MOST_OFFSET_US: Final[Span] = 30 * SECOND  # between host, store and source (DESIGN 12.11)
 LEAST_GAP_US: Final[Span] = 15 * MINUTE
+GONE_LOOKS: Final = 3
+"""Looks in a row without an account's series, after which that is evidence of its own."""
+GONE_SHARE: Final = 0.01
+"""Of an expansion wave: accounts that may be gone without keeping the check from passing."""
+GONE_SHOWN: Final = 3
+COVERED_SHARE: Final = 0.8
 
 Values = Mapping[Counter, Mapping[str, float]]
 
@@ -49,16 +56,18 @@ class RawReading(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
     """Whom a look is about: the wave's accounts with the time of their first step intent (None: not
-    begun), accounts not touched yet, and whether all of the wave's accounts are done, and since when."""
+    begun), accounts not touched yet, and whether all of the wave's accounts are done, and since when.
+    `settled`: accounts whose steps are not measured, because a person settled them. `strict`: see `Evidence`."""
 
     touched: Mapping[str, Instant | None]
     control: Collection[str] = ()
     all_done: bool = False
     last_done_us: Instant | None = None
+    settled: frozenset[str] = frozenset()
+    strict: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Base:
+class _Base(NamedTuple):
     """An account's last raw values, and the time from which on they may miss events."""
 
     y: float
@@ -66,8 +75,7 @@ class _Base:
     since_us: Instant
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Delta:
+class _Delta(NamedTuple):
     """What an account did since its base: None is missing. `base` is the next base (None: nothing known)."""
 
     n: float | None
@@ -97,9 +105,11 @@ def fold(
     matchers of `all` among those of `bad`), an account that has `all` but no `bad` has had none.
 
     An account missing in between is differenced from its last reading. `after` and `complete` are
-    judged on the whole interval, from the oldest sample of the earlier reading on. A partial reading
-    (RC8006), a source more than 30 s off (RC8008) or whose time stands still (RC8007) is no answer:
-    the state stays as it is.
+    judged on the whole interval, from the oldest sample of the earlier reading on: what was scraped late is in the
+    next look's difference. A partial reading (RC8006), a source more than 30 s off (RC8008), one whose time stands
+    still or whose samples are older than `longest_gap` (RC8007) is no answer: the state stays as it is.
+
+    Looks in a row without an account's series are counted once it had any: see `gone`.
     """
     error, reason = _refused(state, reading, now_us, longest_gap(check.every_us))
     if error:
@@ -109,7 +119,7 @@ def fold(
     gap_us = longest_gap(check.every_us)
     bases = _bases(state, at_us - gap_us, at_us)
     oldest_us = at_us if reading.oldest_us is None else min(at_us, reading.oldest_us)
-    raw = _raw(check, reading.values)
+    raw = _raw(check, reading.values, at_us)
     deltas = {
         account: _delta(bases.get(account), raw.get(account), oldest_us)
         for account in (*watch.touched, *watch.control)
@@ -122,16 +132,26 @@ def fold(
         touched=_touched(watch, deltas, at_us),
         control=tuple(_cell(one, deltas[one], after=False) for one in watch.control),
         expected=len(watch.touched),
+        strict=watch.strict,
         complete=_complete(watch, deltas) and usable,
+        intents=watch.touched,
     )
-    return _state(at_us, deltas), evidence
+    return {**_state(at_us, deltas), **_absences(state, watch, raw)}, evidence
 
 
 def silent(
     state: JudgeState, watch: Watch, now_us: Instant, *, error: str, reason: str
 ) -> tuple[JudgeState, Evidence]:
     """A look without an answer: no cells, the RC8xxx code, the state as it was."""
-    evidence = Evidence(at_us=now_us, interval_us=0, expected=len(watch.touched), error=error, reason=reason)
+    evidence = Evidence(
+        at_us=now_us,
+        interval_us=0,
+        expected=len(watch.touched),
+        strict=watch.strict,
+        error=error,
+        reason=reason,
+        intents=watch.touched,
+    )
     return state, evidence
 
 
@@ -139,10 +159,13 @@ def step_evidence(values: Mapping[str, float], watch: Watch, now_us: Instant) ->
     """Evidence of a measure of the built-in source `steps`: n = 1, y = the account's value as it stands.
 
     A snapshot, not an increment: each look has all values again. Accounts without a finite value are
-    missing. Only touched accounts have any: there is no control.
+    missing; those that a person settled are not expected to have one. Only touched accounts have any: there is no
+    control.
     """
     cells = []
     for account in watch.touched:
+        if account in watch.settled:
+            continue
         value = values.get(account)
         there = value is not None and math.isfinite(value)
         cells.append(Cell(account=account, n=1.0 if there else None, y=value if there else None, after=True))
@@ -150,8 +173,10 @@ def step_evidence(values: Mapping[str, float], watch: Watch, now_us: Instant) ->
         at_us=now_us,
         interval_us=0,
         touched=tuple(cells),
-        expected=len(watch.touched),
+        expected=len(cells),
+        strict=watch.strict,
         complete=watch.all_done,
+        intents=watch.touched,
     )
 
 
@@ -160,12 +185,59 @@ def activity(evidence: Evidence) -> int:
     return int(sum(cell.n for cell in evidence.touched if cell.after and cell.n is not None))
 
 
-def with_level(check: Check, *, parts: int) -> Check:
-    """The check with its share of the rollout's false-alarm budget: alpha / parts (a union bound).
+def covered(evidence: Evidence) -> Span:
+    """How much of the time before a look its samples cover: the whole interval, where enough of the wave's accounts
+    have a difference over it (DESIGN 12.11); else nothing."""
+    there = sum(cell.n is not None for cell in evidence.touched)
+    return evidence.interval_us if there >= max(1.0, COVERED_SHARE * evidence.expected) else 0
 
-    DESIGN 12.10: `false_alarm` is for the whole rollout and spent over its waves (and checks).
+
+def gone(state: JudgeState) -> dict[str, int]:
+    """Accounts of the wave that had series and have had none for at least three looks: account -> looks."""
+    counted = state.get("gone")
+    rows = counted if isinstance(counted, Mapping) else {}
+    return {account: looks for account, looks in rows.items() if looks >= GONE_LOOKS}
+
+
+def withheld(judgement: Judgement, evidence: Evidence, away: Mapping[str, int]) -> Judgement:
+    """The judgement, given who is gone: they are named, and without them it does not pass.
+
+    Missing is neither zero nor harm by itself (`silence: fail` says that it is); but a wave of which an account
+    has fallen silent is not known to be well. Of a wave that a quorum can pass, one in a hundred may be gone.
     """
-    return replace(check, false_alarm=check.false_alarm / max(1, parts))
+    if not away or judgement.verdict is Verdict.FAIL or evidence.error:
+        return judgement
+    worst = sorted(away, key=lambda one: (-away[one], one))
+    named = [f"{one} had data and has been absent for {away[one]} looks" for one in worst[:GONE_SHOWN]]
+    more = f"; and {len(worst) - GONE_SHOWN} more accounts" if len(worst) > GONE_SHOWN else ""
+    reason = f"{'; '.join(named)}{more}"
+    allowed = 0 if evidence.strict else int(GONE_SHARE * evidence.expected)
+    if len(worst) > allowed:
+        said = reason if judgement.verdict is Verdict.PASS else f"{judgement.reason}; {reason}"
+        verdict = Verdict.INCONCLUSIVE
+    else:
+        said, verdict = f"{judgement.reason} ({reason})", judgement.verdict
+    return replace(judgement, verdict=verdict, reason=said)
+
+
+def counters_of(check: Check) -> tuple[Counter, ...]:
+    """The counters that a check is made of; none for the built-in source."""
+    measure = check.measure
+    if isinstance(measure, Count):
+        return (measure.of,)
+    return (measure.y, measure.n) if isinstance(measure, Ratio) else ()
+
+
+def series(check: Check, reading: RawReading, watch: Watch) -> tuple[int, int]:
+    """(series found, series expected) of the wave's accounts. Bad events that are by name a part of all events may
+    have none yet: those are not expected."""
+    measure = check.measure
+    found = wanted = 0
+    for counter in counters_of(check):
+        there = sum(account in reading.values.get(counter, {}) for account in watch.touched)
+        optional = isinstance(measure, Ratio) and counter == measure.y and _subset(measure)
+        found, wanted = found + there, wanted + (there if optional else len(watch.touched))
+    return found, wanted
 
 
 def _refused(state: JudgeState, reading: RawReading, now_us: Instant, gap_us: Span) -> tuple[str, str]:
@@ -179,12 +251,19 @@ def _refused(state: JudgeState, reading: RawReading, now_us: Instant, gap_us: Sp
     last_us = _instant(state.get("t"))
     if last_us is not None and last_us - gap_us <= at_us <= last_us:
         return STALE, "the source's time has not moved on since the last look"
+    if reading.oldest_us is not None and reading.oldest_us < at_us - gap_us:
+        age = (at_us - reading.oldest_us) / MINUTE
+        return STALE, f"the source's oldest sample is {age:.0f} min old (at most {gap_us / MINUTE:.0f})"
     return "", ""
 
 
-def _raw(check: Check, values: Values) -> dict[str, tuple[float, float]]:
-    """Account -> (y, n), where both are known and finite."""
+def _raw(check: Check, values: Values, at_us: Instant) -> dict[str, tuple[float, float]]:
+    """Account -> (y, n), where both are known and finite. A plain count has minutes for n."""
     measure = check.measure
+    if isinstance(measure, Count):
+        minutes = at_us / MINUTE
+        counted = values.get(measure.of, {})
+        return {account: (y, minutes) for account, y in counted.items() if math.isfinite(y)}
     if not isinstance(measure, Ratio):
         return {}
     bad, every = values.get(measure.y, {}), values.get(measure.n, {})
@@ -270,6 +349,21 @@ def _state(at_us: Instant, deltas: Mapping[str, _Delta]) -> JudgeState:
             if delta.base is not None
         },
     }
+
+
+def _absences(
+    state: JudgeState, watch: Watch, raw: Mapping[str, tuple[float, float]]
+) -> dict[str, dict[str, int]]:
+    """`gone`: accounts of the wave that had series and have none now -> looks in a row. Left out when nobody is."""
+    had, counted = state.get("a"), state.get("gone")
+    rows = had if isinstance(had, Mapping) else {}
+    looks = counted if isinstance(counted, Mapping) else {}
+    away = {
+        account: looks.get(account, 0) + 1
+        for account in watch.touched
+        if account not in raw and (account in rows or account in looks)
+    }
+    return {"gone": away} if away else {}
 
 
 def _short(value: float) -> float:

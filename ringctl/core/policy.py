@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ringctl.core.fleet import Selector
-from ringctl.core.timing import HOUR, MINUTE, Span
+from ringctl.core.timing import DAY, HOUR, MINUTE, Span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,13 +74,21 @@ class Ratio:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Count:
+    """Events of one counter per account and minute (throughput): y = events, n = minutes."""
+
+    of: Counter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepMeasure:
-    """A measure of the built-in source `steps`: `duration` (s), `failures` or `retries` per account."""
+    """A measure of the built-in source `steps`, per account: `duration` (s), `failures`, `retries`, `overshoot`
+    (times what its size class took) or `duplicates` (key violations)."""
 
     name: str
 
 
-Measure = Ratio | StepMeasure
+Measure = Ratio | Count | StepMeasure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,12 +96,15 @@ class FailIf:
     """What counts as harm; None = not asked. Shares are fractions: 100% is 1.0.
 
     increase: relative rise of the ratio against control or before (1.0 = doubled).
+    decrease: relative fall of a count (0.5 = halved).   ceiling: limit of a ratio, judged anytime-validly.
     above: absolute ceiling of the ratio or value.   p95: ceiling of the 95th percentile over accounts.
     becomes_empty: an account that answered with items now answers without any.
     shift: relative change, either way, of an account's own value against before.
     """
 
     increase: float | None = None
+    decrease: float | None = None
+    ceiling: float | None = None
     above: float | None = None
     p95: float | None = None
     becomes_empty: bool = False
@@ -102,7 +113,12 @@ class FailIf:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One measurement and how it is judged. `compare`: canary-vs-control | before-vs-after | threshold."""
+    """One measurement and how it is judged.
+
+    `compare`: canary-vs-control | before-vs-after | unchanged | threshold. `false_alarm`: of the whole rollout,
+    of which the check takes its share by `weight`; `miss`: chance that the harm asked about passes. `alike`: the
+    cohorts are known to have equal rates, nothing need be learnt. `history_us`: how much past is asked of the source.
+    """
 
     name: str
     source: str
@@ -115,6 +131,10 @@ class Check:
     false_alarm: float = 0.01
     without_control: str = "before-vs-after"
     silence: str = "hold"
+    miss: float = 0.05
+    weight: float = 1.0
+    alike: bool = False
+    history_us: Span = 14 * DAY
     line: int = 0
 
 

@@ -27,6 +27,14 @@ def rfc3339(at_us: Instant) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond:06d}Z"
 
 
+def parsed(text: str) -> Instant:
+    """An RFC 3339 time with its zone. Raises ValueError for anything else."""
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError("a time without a zone")
+    return round((found - _EPOCH) / timedelta(microseconds=1))
+
+
 def human(span_us: Span) -> str:
     """A span as people write it: `45 s`, `1 m 10 s`, `2 h 05 m`, `3 d 04 h`; under 10 s with a tenth."""
     if span_us < 10 * SECOND:

@@ -32,6 +32,7 @@ EXIT_OF_HOLD = {
     "revisions-exhausted": 12,
     "gate-silent": 11,
     "idle": 11,
+    "overshoot": 11,
     "pause": 12,
 }
 """Exit codes of holds, by the precedence of DESIGN 12.25 (18, 10, 17, 12, 14, 13, 11, 69)."""

@@ -5,32 +5,36 @@ observe the same wave and evidence is never folded twice. A source that gives no
 inconclusive with its code, and credits no bake time.
 """
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
+from ringctl.core import controls
+from ringctl.core.controls import Control
 from ringctl.core.decide import baseline_of, checks_of, interval_of
 from ringctl.core.digests import canonical
 from ringctl.core.errors import SourceUnavailable, VersionConflict
-from ringctl.core.facts import CheckState
-from ringctl.core.judging import Evidence, Judgement, JudgeState, combine, credit
+from ringctl.core.judging import credit
 from ringctl.core.model import Rollout, Wave
-from ringctl.core.observing import Watch, activity, fold, silent, step_evidence, with_level
-from ringctl.core.policy import Check, Counter, Ratio, StepMeasure
-from ringctl.core.states import OPEN_ROLLOUT_STATES, Verdict, WaveKind, WaveState
+from ringctl.core.observing import counters_of
+from ringctl.core.policy import Check, Counter
+from ringctl.core.states import OPEN_ROLLOUT_STATES, WaveState
 from ringctl.core.timing import Instant, Span
+from ringctl.engine import pasts
+from ringctl.engine.looking import CONTROL, Answer, Scene, Seen, chosen_control, stored_control
 from ringctl.engine.parts import Parts
-from ringctl.ports.metrics import Reading
 from ringctl.ports.records import LookRecord, Watched
 
-CONTROL_LIMIT = 2_000
-"""Most control accounts read per look."""
-
-WAVES_PER_RING = 4
-"""Waves a ring is expected to have when `false_alarm` is shared out over the rollout (DESIGN 12.10)."""
-
 _PHASES = {WaveState.PLANNED: "before", WaveState.OPEN: "during", WaveState.BAKING: "bake"}
+
+Due = tuple[Wave, tuple[Check, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cast:
+    """Whom a wave's looks are about: both lists never change once the wave was looked at."""
+
+    accounts: frozenset[str]
+    control: Control
 
 
 @dataclass(slots=True)
@@ -40,6 +44,7 @@ class Observer:
     parts: Parts
     timeout_s: float = 5.0
     _due: dict[int, Instant] = field(default_factory=dict)
+    _casts: dict[int, _Cast] = field(default_factory=dict)
 
     def observe(self, rollout: Rollout) -> bool:
         """Take every look of the rollout that is due. Returns whether one was taken."""
@@ -50,7 +55,7 @@ class Observer:
             due = self._not_looked_at(rollout, due)
         if not due:
             return False
-        answers = self._read(rollout, [check for _, checks in due for check in checks])
+        answers = self._read(rollout, due)
         for wave, checks in due:
             self._look(rollout, wave, checks, answers)
         return True
@@ -64,9 +69,7 @@ class Observer:
         self._due[wave.id] = now + every
         return True
 
-    def _not_looked_at(
-        self, rollout: Rollout, due: list[tuple[Wave, tuple[Check, ...]]]
-    ) -> list[tuple[Wave, tuple[Check, ...]]]:
+    def _not_looked_at(self, rollout: Rollout, due: list[Due]) -> list[Due]:
         """Without the waves that another node has looked at within the interval: looks are counted over all nodes."""
         store, left = self.parts.store, []
         now, facts = store.now_us(), store.facts(rollout)
@@ -79,74 +82,147 @@ class Observer:
         return left
 
     # -- reading ----------------------------------------------------------------------------------
-    def _read(self, rollout: Rollout, checks: Iterable[Check]) -> dict[str, "Reading | SourceUnavailable"]:
+    def _cast(self, rollout: Rollout, wave: Wave) -> _Cast:
+        """The wave's accounts and its control, chosen now where no look has saved one yet."""
+        found = self._casts.get(wave.id)
+        if found is None:
+            watched = self.parts.store.watched(rollout, wave)
+            control = stored_control(watched) or chosen_control(self.parts, rollout, wave)
+            going = {one.id for one in rollout.current_waves()}
+            self._casts = {key: cast for key, cast in self._casts.items() if key in going}
+            found = self._casts[wave.id] = _Cast(accounts=frozenset(watched.accounts), control=control)
+        return found
+
+    def _read(self, rollout: Rollout, due: Sequence[Due]) -> dict[str, Answer]:
         """One reading per source, or why there is none."""
         wanted: dict[str, dict[Counter, None]] = {}
+        accounts: set[str] = set()
+        for wave, checks in due:
+            for check in checks:
+                for counter in counters_of(check):
+                    wanted.setdefault(check.source, {})[counter] = None
+            if any(counters_of(check) for check in checks):
+                cast = self._cast(rollout, wave)
+                accounts.update(cast.accounts, cast.control.accounts)
+        return {
+            name: self._answer(rollout, name, tuple(counters), accounts) for name, counters in wanted.items()
+        }
+
+    def _answer(
+        self, rollout: Rollout, name: str, counters: Collection[Counter], accounts: Collection[str]
+    ) -> Answer:
+        try:
+            source = self.parts.source(rollout.policy.sources[name])
+            reading = source.read(counters, self.timeout_s, accounts=accounts)
+        except SourceUnavailable as error:
+            return error
+        if reading.partial:
+            return SourceUnavailable("the source answered in part", code="RC8006")
+        return reading
+
+    def _pasts(
+        self, rollout: Rollout, scene: Scene, checks: Iterable[Check], answers: Mapping[str, Answer]
+    ) -> dict[str, pasts.Past]:
+        """What the sources know of the time before, for checks that have not heard it yet: source -> past. A source
+        that does not answer now is not asked."""
+        begun = [one for one in scene.watched.accounts.values() if one is not None]
+        names = [*list(scene.watched.accounts)[: pasts.MOST_PAST], *scene.control[: pasts.MOST_PAST]]
+        asking: dict[str, list[Check]] = {}
         for check in checks:
-            if isinstance(check.measure, Ratio):
-                wanted.setdefault(check.source, {}).update(dict.fromkeys((check.measure.y, check.measure.n)))
-        answers: dict[str, Reading | SourceUnavailable] = {}
-        for name, counters in wanted.items():
-            try:
-                reading = self.parts.source(rollout.policy.sources[name]).read(
-                    tuple(counters), self.timeout_s
-                )
-            except SourceUnavailable as error:
-                answers[name] = error
-                continue
-            if reading.partial:
-                answers[name] = SourceUnavailable("the source answered in part", code="RC8006")
-            else:
-                answers[name] = reading
-        return answers
+            if not isinstance(answers.get(check.source), SourceUnavailable | None):
+                asking.setdefault(check.source, []).append(check)
+        found = {}
+        for name, of_source in asking.items():
+            source = self.parts.source(rollout.policy.sources[name])
+            past = pasts.ask(source, of_source, names, min(begun, default=scene.now), self.parts.clock)
+            if past is not None:
+                found[name] = past
+        return found
 
     # -- one look ---------------------------------------------------------------------------------
     def _look(
-        self,
-        rollout: Rollout,
-        wave: Wave,
-        checks: tuple[Check, ...],
-        answers: Mapping[str, "Reading | SourceUnavailable"],
+        self, rollout: Rollout, wave: Wave, checks: tuple[Check, ...], answers: Mapping[str, Answer]
     ) -> None:
-        store = self.parts.store
-        now = store.now_us()
-        watched = store.watched(rollout, wave)
-        control = control_of(rollout, watched, store.control(rollout, limit=CONTROL_LIMIT))
-        sampled = store.facts(rollout).wave(wave.id).baseline_us if wave.state is WaveState.PLANNED else 0
-        scene = _Scene(
+        watched = self.parts.store.watched(rollout, wave)
+        scene, states = self._scene(rollout, wave, checks, watched)
+        stored = {check.name: scene.stored(check) for check in checks}
+        before = self._pasts(
+            rollout, scene, [one for one in checks if pasts.wanted(one, stored[one.name])], answers
+        )
+        seen = [
+            scene.check(check, stored[check.name], answers.get(check.source), before.get(check.source))
+            for check in checks
+        ]
+        answered = not any(one.verdict.error for one in seen)
+        phase = _PHASES[wave.state]
+        record = LookRecord(
+            wave=wave.id,
+            number=watched.number + 1,
+            at_us=scene.now,
+            phase=phase,
+            credit_us=_credited(rollout, wave, checks, seen, scene) if answered else 0,
+            activity=max((one.samples for one in seen), default=0) if phase == "bake" else 0,
+            answered=answered,
+            verdicts=tuple(one.verdict for one in seen),
+            states={**states, **{one.verdict.check: one.state for one in seen}},
+        )
+        try:
+            self.parts.store.add_look(record)
+        except VersionConflict:
+            # another node looked at the same moment; its look counts, ours is thrown away whole
+            self._casts.pop(wave.id, None)
+
+    def _scene(
+        self, rollout: Rollout, wave: Wave, checks: Iterable[Check], watched: Watched
+    ) -> tuple[Scene, dict[str, str]]:
+        """What the look is about, and what of it is saved for the looks to come. Read after the sources were: who
+        was touched meanwhile is no control any more."""
+        store, states = self.parts.store, {}
+        chosen, reason = Control(), ""
+        control: tuple[str, ...] = ()
+        if any(counters_of(check) for check in checks):
+            stored = stored_control(watched)
+            chosen = stored or self._cast(rollout, wave).control
+            if stored is None:
+                states[CONTROL] = canonical(chosen.row())
+            control, reason = controls.remaining(
+                chosen,
+                store.untouched_among(rollout, chosen.accounts),
+                fleet=rollout.accounts,
+                control_min=rollout.policy.limits.control_min,
+            )
+        planned = wave.state is WaveState.PLANNED
+        scene = Scene(
             parts=self.parts,
             rollout=rollout,
             wave=wave,
             watched=watched,
+            chosen=chosen,
             control=control,
-            now=now,
-            sampled_us=sampled,
+            no_control=reason,
+            now=store.now_us(),
+            sampled_us=store.facts(rollout).wave(wave.id).baseline_us if planned else 0,
         )
-        seen = [scene.check(check, answers.get(check.source)) for check in checks]
-        answered = not any(one.verdict.error for one in seen)
-        phase = _PHASES[wave.state]
-        credited = credit(watched.last_us, now, interval_of(rollout, wave)) if answered else 0
-        if phase == "before":
-            credited = min(credited, *(one.baseline_left for one in seen), baseline_of(checks))
-        record = LookRecord(
-            wave=wave.id,
-            number=watched.number + 1,
-            at_us=now,
-            phase=phase,
-            credit_us=credited,
-            activity=max((one.samples for one in seen), default=0) if phase == "bake" else 0,
-            answered=answered,
-            verdicts=tuple(one.verdict for one in seen),
-            states={one.verdict.check: one.state for one in seen},
-        )
-        try:
-            store.add_look(record)
-        except VersionConflict:
-            # another node looked at the same moment; its look counts, ours is thrown away whole
-            return
+        return scene, states
 
 
-def watched_waves(rollout: Rollout) -> Iterator[tuple[Wave, tuple[Check, ...]]]:
+def _credited(
+    rollout: Rollout, wave: Wave, checks: tuple[Check, ...], seen: Sequence[Seen], scene: Scene
+) -> Span:
+    """Time credited by a look that was answered: up to twice the interval, and more only where the samples of every
+    check that has any cover it (DESIGN 12.11)."""
+    last_us = scene.watched.last_us
+    credited = credit(last_us, scene.now, interval_of(rollout, wave))
+    spans = [one.covered for one in seen if one.covered is not None]
+    if last_us is not None and spans:
+        credited = max(credited, min(scene.now - last_us, *spans))
+    if wave.state is WaveState.PLANNED:
+        left = [one.baseline_left for one in seen if one.baseline_left is not None]
+        credited = min(credited, *left, baseline_of(checks))
+    return credited
+
+
+def watched_waves(rollout: Rollout) -> Iterator[Due]:
     """Waves to look at: the one that is open or baking, and the next planned one (its baseline)."""
     planned = False
     for wave in rollout.current_waves():
@@ -157,109 +233,3 @@ def watched_waves(rollout: Rollout) -> Iterator[tuple[Wave, tuple[Check, ...]]]:
                 return
             planned = True
         yield wave, checks_of(rollout, wave)
-
-
-def control_of(rollout: Rollout, watched: Watched, untouched: tuple[str, ...]) -> tuple[str, ...]:
-    """Accounts not touched yet and not of this wave; none when too few remain to compare with (DESIGN 12.22):
-    fewer than `control.min`, or a tenth of the fleet. The check's `without_control` judges then."""
-    control = tuple(account for account in untouched if account not in watched.accounts)
-    tenth = min(rollout.accounts // 10, CONTROL_LIMIT // 2)
-    return control if len(control) >= max(rollout.policy.limits.control_min, tenth) else ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Seen:
-    """One check's part of a look. `baseline_left`: how much baseline may still be credited now."""
-
-    verdict: CheckState
-    state: str
-    samples: int
-    baseline_left: Span
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Scene:
-    """Everything one wave's look needs."""
-
-    parts: Parts
-    rollout: Rollout
-    wave: Wave
-    watched: Watched
-    control: tuple[str, ...]
-    now: Instant
-    sampled_us: Span
-
-    def stored(self, check: Check, part: str) -> dict[str, Any]:
-        """The check's folded state as saved with the last look: `fold` or `judges`."""
-        text = self.watched.states.get(check.name)
-        found = json.loads(text).get(part, {}) if text else {}
-        assert isinstance(found, dict)
-        return found
-
-    def fold(self, check: Check, answer: "Reading | SourceUnavailable | None") -> tuple[JudgeState, Evidence]:
-        """The check's next fold state and its evidence."""
-        state, evidence = self._fold(check, answer)
-        return state, replace(evidence, strict=self.wave.kind not in {WaveKind.EXPANSION, WaveKind.RESERVE})
-
-    def _fold(
-        self, check: Check, answer: "Reading | SourceUnavailable | None"
-    ) -> tuple[JudgeState, Evidence]:
-        baking = self.wave.state is WaveState.BAKING
-        watch = Watch(
-            touched=self.watched.accounts,
-            control=self.control,
-            all_done=baking,
-            last_done_us=self.watched.last_done_us if baking else None,
-        )
-        previous = self.stored(check, "fold")
-        measure = check.measure
-        if isinstance(measure, StepMeasure):
-            values = self.parts.store.step_measures(self.rollout.id).get(measure.name, {})
-            return {}, step_evidence(values, watch, self.now)
-        if answer is None or isinstance(answer, SourceUnavailable):
-            code = answer.code if answer else "RC8001"
-            reason = answer.message if answer else f"source {check.source} was not read"
-            return silent(previous, watch, self.now, error=code, reason=reason)
-        return fold(check, previous, answer, watch, self.now)
-
-    def check(self, check: Check, answer: "Reading | SourceUnavailable | None") -> _Seen:
-        """One check's look: folded, judged, and what it adds."""
-        folded, evidence = self.fold(check, answer)
-        judges, verdict, needs_before = self.judge(check, evidence)
-        left = check.baseline_us
-        if needs_before:
-            # what the accounts did before is not established: the last interval of the baseline stays
-            # uncredited, and the wave does not open (DESIGN 12.20)
-            left = max(0, check.baseline_us - check.every_us - self.sampled_us)
-        return _Seen(
-            verdict=verdict,
-            state=canonical({"fold": folded, "judges": judges}),
-            samples=activity(evidence) if evidence.complete else 0,
-            baseline_left=left,
-        )
-
-    def judge(self, check: Check, evidence: Evidence) -> tuple[dict[str, JudgeState], CheckState, bool]:
-        """The judges' next states, the check's verdict, and whether its before is still lacking."""
-        policy = self.rollout.policy
-        level = with_level(check, parts=WAVES_PER_RING * len(policy.rings) * len(policy.checks))
-        before = self.stored(check, "judges")
-        after: dict[str, JudgeState] = {}
-        judgements: list[Judgement] = []
-        for name, judge in sorted(self.parts.judges.items()):
-            if judge.applies(check):
-                after[name], judgement = judge.look(level, before.get(name, {}), evidence)
-                judgements.append(judgement)
-        total = combine(judgements)
-        numbers = dict(total.numbers)
-        if total.worst:
-            numbers["worst"] = list(total.worst)
-        state = CheckState(
-            check=check.name,
-            verdict=total.verdict,
-            reason=evidence.reason if evidence.error else total.reason,
-            at_us=self.now,
-            error=evidence.error,
-            failed=total.verdict is Verdict.FAIL,
-            numbers=numbers,
-        )
-        return after, state, total.needs_before or bool(evidence.error)

@@ -28,6 +28,7 @@ from ringctl.executors.keys import KeyColumn
 from ringctl.executors.ledgered import (
     OPTIONS,
     Session,
+    duplicate_key,
     option_findings,
     probe_ledger,
     run_ledgered,
@@ -178,7 +179,8 @@ class _Loop:
             self._session.database.rollback()
             self._session.note("failed")
             stands = f"; {self._batches} batches of this run stand" if self._batches else ""
-            return self._ran(Outcome.FAILED, f"a batch was rolled back: {error.reason}{stands}")
+            said = f"a batch was rolled back: {error.reason}{stands}"
+            return self._ran(Outcome.FAILED, said, duplicate_key(error))
         except TargetError as error:
             return self._trouble(error)
 

@@ -37,6 +37,10 @@ class Refused(TargetError):
     """The database refused a statement or the commit: the transaction is rolled back."""
 
 
+class KeyExists(Refused):
+    """A key existed already: what the statement would create is there."""
+
+
 class Lost(TargetError):
     """The connection was lost before COMMIT was sent: the transaction cannot take effect any more."""
 

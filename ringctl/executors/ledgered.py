@@ -9,7 +9,7 @@ from ringctl.core.bundle import StepSpec
 from ringctl.core.errors import Finding, InvalidInput
 from ringctl.core.placeholders import expand_database, expand_line
 from ringctl.executors import ledger
-from ringctl.executors.databases import Database, Limits, Refused, TargetError, Value, engine_of
+from ringctl.executors.databases import Database, KeyExists, Limits, Refused, TargetError, Value, engine_of
 from ringctl.executors.options import (
     bad_mapping,
     bad_placeholders,
@@ -62,6 +62,11 @@ class Session:
         found = double_claim(self.order, self.control, ledger.rival(self.database, self.order))
         self.note("stopped" if ended(self.control) is not None else "conflict")
         return found
+
+
+def duplicate_key(error: TargetError) -> Mapping[str, object]:
+    """For a step's numbers: whether it failed because a key existed already (the built-in check `recreated`)."""
+    return {"duplicate_key": 1} if isinstance(error, KeyExists) else {}
 
 
 def run_ledgered(

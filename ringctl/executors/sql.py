@@ -10,6 +10,7 @@ from ringctl.executors.databases import CommitLost, Interrupted, Limits, Lost, T
 from ringctl.executors.ledgered import (
     OPTIONS,
     Session,
+    duplicate_key,
     option_findings,
     probe_ledger,
     run_ledgered,
@@ -100,4 +101,5 @@ def _rolled_back(
     if isinstance(error, Interrupted):
         reason = f"rolled back: {Ended.STEP if why in {None, Ended.LIMIT} else why}"
         return Ran(outcome=Outcome.FAILED, reason=reason, numbers=numbers)
-    return Ran(outcome=Outcome.FAILED, reason=f"rolled back: {error.reason}", numbers=numbers)
+    seen = {**numbers, **duplicate_key(error)}
+    return Ran(outcome=Outcome.FAILED, reason=f"rolled back: {error.reason}", numbers=seen)

@@ -8,6 +8,7 @@ from ringctl.executors.databases import (
     Busy,
     CommitLost,
     Interrupted,
+    KeyExists,
     Limits,
     Lost,
     Refused,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 IDLE_SECONDS: Final = 15
 """A paused node's open transaction is ended by the server after this: it must not hold locks for ever."""
 _BUSY: Final = frozenset({"55P03", "40001", "40P01"})
+_KEY_EXISTS: Final = "23505"
 _GONE: Final = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03", "25P04"})
 _SETTINGS: Final = (
     "SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {statement}; "
@@ -170,6 +172,8 @@ class PostgresDatabase:
             return Busy(_line(error))
         if state in _GONE or state.startswith("08") or self._connection.closed:
             return Lost(_line(error))
+        if state == _KEY_EXISTS:
+            return KeyExists(_line(error))
         return Refused(_line(error))
 
 

@@ -10,6 +10,7 @@ from ringctl.executors.databases import (
     Busy,
     CommitLost,
     Interrupted,
+    KeyExists,
     Limits,
     Refused,
     Result,
@@ -20,6 +21,11 @@ from ringctl.executors.databases import (
 from ringctl.executors.sqltext import SQLITE, split
 
 _BUSY: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_KEY_EXISTS: Final = (
+    sqlite3.SQLITE_CONSTRAINT_UNIQUE,
+    sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY,
+    sqlite3.SQLITE_CONSTRAINT_ROWID,
+)
 
 
 class SqliteDatabase:
@@ -115,7 +121,10 @@ def _meaning() -> Iterator[None]:
 
 
 def _sorted(error: sqlite3.Error) -> TargetError:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    extended = getattr(error, "sqlite_errorcode", 0)
+    code = extended & 0xFF
+    if extended in _KEY_EXISTS:
+        return KeyExists(str(error))
     if code in _BUSY:
         return Busy(str(error))
     if code == sqlite3.SQLITE_INTERRUPT:

@@ -47,6 +47,7 @@ class BecomesEmpty:
     """`becomes_empty: true` on a value (items per answer)."""
 
     name = "becomes-empty"
+    part = 1.0
 
     def applies(self, check: Check) -> bool:
         """Whether the check asks for this judge."""

@@ -20,10 +20,12 @@ WORSE_Z: Final = 1.64  # one-sided 5 %
 WORST_SHOWN: Final = 5
 
 GRID_UP: Final = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0)  # GATE 5.3
+GRID_DOWN: Final = (0.9, 0.8, 0.65, 0.5, 0.25, 0.1, 0.01)
 FIRST_STAKE: Final = 0.5
-LATER_STAKE: Final = 0.5 / 47
 STAKE_EVERY_US: Final[Span] = 30 * MINUTE
-LATER_STAKES: Final = 47
+LATER_STAKES: Final = 47  # of the first day
+LATER_STAKE: Final = 0.4 / LATER_STAKES
+LAST_STAKES: Final = 0.1  # of all days that follow
 ALONE: Final = 10.0  # how many times the evidence an account needs that fails a check by itself
 HIGHEST: Final = 1e100  # a stake is cut here: JSON has no infinity, and a lower e-value is still valid
 LOG_MOST: Final = 60.0  # in one look (GATE 5.3)
@@ -182,12 +184,28 @@ def grid(increase: float) -> tuple[float, ...]:
     return tuple(r for r in GRID_UP if r >= 1 + increase / 2) or GRID_UP[-1:]
 
 
+def grid_down(decrease: float) -> tuple[float, ...]:
+    """The same for a fall: ratios down from half the asked-for decrease on."""
+    return tuple(r for r in GRID_DOWN if r <= 1 - decrease / 2) or GRID_DOWN[-1:]
+
+
+def leaning(ratios: Sequence[float], harm: float) -> tuple[float, ...]:
+    """Shares of a stake over the grid: most on the harm asked about, 1/(1 + (ln(r/harm)/0.5)^2), summing to 1.
+
+    A guess at what will come, so it may be wrong at the price of its logarithm: ten times less on a ratio delays
+    it by ln 10 of evidence.
+    """
+    raw = [1 / (1 + (math.log(r / harm) / 0.5) ** 2) for r in ratios]
+    return tuple(one / sum(raw) for one in raw)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stakes:
     """A sum of stakes on the grid, opened one after another: E = sum(M) + rest  (GATE 5.3).
 
-    Half at the first look, 1/94 every 30 minutes of the next day: harm that begins late is seen at 2.2
-    instead of 6.4 times the bound. A sum of supermartingales is one; Ville: P(ever E >= 1/a) <= a.
+    Half at the first look, 0.4/47 every 30 minutes of the next day, and 0.1 over all days that follow (stake k of
+    0.1 x 48/(k (k+1))): harm that begins late is seen at two to three times the bound instead of six. A sum of
+    supermartingales is one; Ville: P(ever E >= 1/a) <= a.
     """
 
     since_us: Instant = 0
@@ -200,16 +218,16 @@ class Stakes:
         """The e-value."""
         return min(HIGHEST, sum(self.on) + self.rest)
 
-    def at(self, now_us: Instant) -> "Stakes":
-        """With the stakes opened that are due."""
+    def at(self, now_us: Instant, weights: Sequence[float] = ()) -> "Stakes":
+        """With the stakes opened that are due, each divided by `weights` (default: equally)."""
         since_us = now_us if self.opened == 0 else self.since_us
-        due = min(1 + LATER_STAKES, 1 + max(0, now_us - since_us) // STAKE_EVERY_US)
-        rest, on = self.rest, list(self.on)
-        for number in range(self.opened, due):
-            stake = FIRST_STAKE if number == 0 else min(rest, LATER_STAKE)
-            rest -= stake
-            on = [one + stake / len(on) for one in on]
-        return Stakes(since_us=since_us, opened=max(due, self.opened), rest=max(0.0, rest), on=tuple(on))
+        due = 1 + max(0, now_us - since_us) // STAKE_EVERY_US
+        if due <= self.opened:
+            return self
+        shares = weights or (1 / len(self.on),) * len(self.on)
+        new = sum(stake(number) for number in range(self.opened, due))
+        on = tuple(one + new * share for one, share in zip(self.on, shares, strict=True))
+        return Stakes(since_us=since_us, opened=due, rest=max(0.0, self.rest - new), on=on)
 
     def times(self, logs: Sequence[float]) -> "Stakes":
         """After one look: each stake multiplied by its likelihood ratio."""
@@ -221,6 +239,15 @@ class Stakes:
     def row(self) -> list[float]:
         """As JSON."""
         return [self.since_us, self.opened, self.rest, *self.on]
+
+
+def stake(number: int) -> float:
+    """The size of stake `number`, counted from 0. All together they are 1."""
+    if number == 0:
+        return FIRST_STAKE
+    if number <= LATER_STAKES:
+        return LATER_STAKE
+    return LAST_STAKES * (LATER_STAKES + 1) / (number * (number + 1))
 
 
 def stakes(state: JudgeState, key: str, size: int) -> Stakes:

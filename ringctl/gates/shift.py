@@ -44,6 +44,7 @@ class Shift:
     """`shift: SHARE` on a value."""
 
     name = "shift"
+    part = 1.0
 
     def applies(self, check: Check) -> bool:
         """Whether the check asks for this judge."""

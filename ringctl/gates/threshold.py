@@ -9,6 +9,7 @@ class Threshold:
     """`above` and `p95`, whatever the check compares with beside; `compare: threshold` alone."""
 
     name = "threshold"
+    part = 0.0
 
     def applies(self, check: Check) -> bool:
         """Whether the check asks for this judge."""

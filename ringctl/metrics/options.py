@@ -1,19 +1,17 @@
-"""What the built-in sources share: their options, and one exchange with its RC8xxx codes.
+"""What the built-in sources share: their options, and the names of what goes wrong.
 
 Codes of this package: RC8001 unreachable, RC8002 not let in, RC8003 malformed answer, RC8004 no answer in
-time, RC8005 the server answers with an error, RC8010 the source's options are wrong.
+time, RC8005 the server answers with an error, RC8006 it answers in part, RC8007 what it says is stale, RC8010
+the source's options (or the counter asked for) are wrong.
 """
 
-import math
 import os
 import re
-import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ringctl import net
 from ringctl.core.closest import did_you_mean
 from ringctl.core.errors import SourceUnavailable
 from ringctl.core.policy import Counter
@@ -24,10 +22,10 @@ NOT_LET_IN: Final = "RC8002"
 MALFORMED: Final = "RC8003"
 TIMED_OUT: Final = "RC8004"
 SERVER_ERROR: Final = "RC8005"
+PARTIAL: Final = "RC8006"
+STALE: Final = "RC8007"
 WRONG_OPTIONS: Final = "RC8010"
 
-MOST_BYTES: Final = 32 * 1024 * 1024
-MOST_WARNINGS: Final = 20
 MOST_TOKEN: Final = 16 * 1024
 DEFAULT_TIMEOUT_US: Final = 10 * SECOND
 DEFAULT_MAX_AGE_US: Final = 60 * SECOND
@@ -62,12 +60,16 @@ class Options:
             raise self.wrong(f"`{key}` must be a positive number of microseconds")
         return value / SECOND
 
-    def url(self) -> str:
-        """The one address, without a slash at its end."""
+    def address(self) -> str:
+        """The one address, as it is written."""
         value = self.given.get("url")
         if not isinstance(value, str) or not value:
             raise self.wrong("`url` is missing")
-        return value.rstrip("/")
+        return value
+
+    def url(self) -> str:
+        """The one address, without a slash at its end."""
+        return self.address().rstrip("/")
 
     def urls(self) -> tuple[str, ...]:
         """All addresses, from `urls` or `url`; none twice."""
@@ -86,70 +88,53 @@ class Options:
         reference = self.given.get("token")
         if reference is None:
             return ""
-        if not isinstance(reference, Mapping) or len(reference) != 1:
-            raise self.wrong("`token` needs `file` or `env`, one of them")
-        if "env" in reference:
-            where = f"the environment variable {reference['env']}"
-            token = os.environ.get(str(reference["env"]), "")
-        elif "file" in reference:
-            path = self.folder / str(reference["file"])
-            where, token = str(path), self._file(path)
-        else:
-            raise self.wrong("`token` needs `file` or `env`, one of them")
-        token = token.strip()
+        where, token = self.secret("token", reference)
         if not _TOKEN.fullmatch(token):
             said = "holds no usable token" if token else "is empty or not there"
-            raise SourceUnavailable(f"metrics.{self.source}: {where} {said}", code=NOT_LET_IN)
+            raise self.refused(f"{where} {said}")
         return token
+
+    def counter(self, key: str, default: Counter) -> Counter:
+        """An option that names series as a check does: {counter, account, match}."""
+        value = self.given.get(key)
+        if value is None:
+            return default
+        if not isinstance(value, Mapping) or value.keys() - {"counter", "account", "match"}:
+            raise self.wrong(f"`{key}` must be {{counter: NAME, account: LABEL, match: {{...}}}}")
+        match = value.get("match", {})
+        if not isinstance(match, Mapping):
+            raise self.wrong(f"`{key}.match` must be a mapping")
+        found = Counter(
+            name=str(value.get("counter", default.name)),
+            account=str(value.get("account", default.account)),
+            match={str(label): str(pattern) for label, pattern in match.items()},
+        )
+        checked((found,))
+        return found
+
+    def secret(self, key: str, reference: object) -> tuple[str, str]:
+        """Where `{env: NAME}` or `{file: PATH}` points, and what stands there now, without white space around."""
+        if not isinstance(reference, Mapping) or len(reference) != 1:
+            raise self.wrong(f"`{key}` needs `file` or `env`, one of them")
+        if "env" in reference:
+            where = f"the environment variable {reference['env']}"
+            return where, os.environ.get(str(reference["env"]), "").strip()
+        if "file" in reference:
+            path = self.folder / str(reference["file"])
+            return str(path), self._file(path).strip()
+        raise self.wrong(f"`{key}` needs `file` or `env`, one of them")
+
+    def refused(self, message: str) -> SourceUnavailable:
+        """The error for a secret that is not there: the source would not let us in."""
+        hint = "is the token still valid? it is read anew with each request"
+        return SourceUnavailable(f"metrics.{self.source}: {message}", code=NOT_LET_IN, hint=hint)
 
     def _file(self, path: Path) -> str:
         try:
             with path.open("rb") as file:
                 return file.read(MOST_TOKEN).decode("ascii", "replace")
         except OSError as error:
-            message = f"metrics.{self.source}: {path} cannot be read: {error.strerror}"
-            raise SourceUnavailable(message, code=NOT_LET_IN) from None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
-    """One request."""
-
-    method: str
-    url: str
-    headers: Mapping[str, str]
-    body: bytes = b""
-    timeout_s: float
-
-
-def exchange(ask: Ask) -> net.Response:
-    """Send it; the answer has status 200. Raises SourceUnavailable RC8001, 8002, 8003, 8004 or 8005."""
-    if not ask.timeout_s > 0:
-        raise SourceUnavailable(f"{ask.url}: no time left to ask", code=TIMED_OUT)
-    began = time.monotonic()
-    try:
-        answer = net.request(
-            ask.method,
-            ask.url,
-            headers=ask.headers,
-            body=ask.body or None,
-            timeout_s=ask.timeout_s,
-            max_bytes=MOST_BYTES,
-        )
-    except net.Unsendable as error:
-        raise SourceUnavailable(error.message, code=WRONG_OPTIONS) from error
-    except net.Unreached as error:
-        raise SourceUnavailable(error.message, code=UNREACHABLE) from error
-    except net.NoAnswer as error:
-        late = time.monotonic() - began >= ask.timeout_s
-        raise SourceUnavailable(error.message, code=TIMED_OUT if late else MALFORMED) from error
-    if answer.status == 200:
-        return answer
-    if answer.status in {401, 403}:
-        message = f"{answer.status} from {ask.url}: not let in"
-        raise SourceUnavailable(message, code=NOT_LET_IN, hint="is the token still valid?")
-    said = _line(answer.body)
-    raise SourceUnavailable(f"{answer.status} from {ask.url}{': ' if said else ''}{said}", code=SERVER_ERROR)
+            raise self.refused(f"{path} cannot be read: {error.strerror}") from None
 
 
 def checked(counters: Collection[Counter]) -> tuple[Counter, ...]:
@@ -168,25 +153,5 @@ def checked(counters: Collection[Counter]) -> tuple[Counter, ...]:
     return tuple(counter for place, counter in enumerate(counters) if counter not in list(counters)[:place])
 
 
-def number(text: str) -> float | None:
-    """A finite number, or None."""
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
-def few(warnings: list[str]) -> tuple[str, ...]:
-    """The first warnings, and how many more."""
-    more = len(warnings) - MOST_WARNINGS
-    return (*warnings[:MOST_WARNINGS], f"and {more} more") if more > 0 else tuple(warnings)
-
-
 def _unusable(message: str) -> SourceUnavailable:
     return SourceUnavailable(message, code=WRONG_OPTIONS)
-
-
-def _line(body: bytes) -> str:
-    """The start of an answer as one line."""
-    return " ".join(body[:400].decode("utf-8", "replace").split())[:200]

@@ -23,17 +23,10 @@ from typing import Final
 from ringctl.core.errors import SourceUnavailable
 from ringctl.core.policy import Counter
 from ringctl.core.timing import MILLISECOND
+from ringctl.metrics.asking import Ask, exchange, failed, page_for_people
 from ringctl.metrics.exposition import Exposition, Sample, parse, shown
-from ringctl.metrics.options import (
-    DEFAULT_MAX_AGE_US,
-    DEFAULT_TIMEOUT_US,
-    Ask,
-    Options,
-    checked,
-    exchange,
-    few,
-    number,
-)
+from ringctl.metrics.options import DEFAULT_MAX_AGE_US, DEFAULT_TIMEOUT_US, Options, checked
+from ringctl.metrics.values import count, few
 from ringctl.ports.metrics import Reading
 
 ACCEPT: Final = "text/plain;version=0.0.4;q=1,*/*;q=0.1"
@@ -51,8 +44,10 @@ class Scrape:
         self._timeout_s = given.span("timeout_us", DEFAULT_TIMEOUT_US)
         self._max_age_s = given.span("max_age_us", DEFAULT_MAX_AGE_US)
 
-    def read(self, counters: Collection[Counter], timeout_s: float) -> Reading:
-        """One reading of all counters. Raises SourceUnavailable."""
+    def read(
+        self, counters: Collection[Counter], timeout_s: float, *, accounts: Collection[str] | None = None
+    ) -> Reading:
+        """One reading of all counters. Raises SourceUnavailable. A page has all accounts: those wanted are kept."""
         wanted = checked(counters)
         deadline = time.monotonic() + min(timeout_s, self._timeout_s)
         pages = [self._page(self._urls[0], deadline)] if len(self._urls) == 1 else self._all(deadline)
@@ -66,7 +61,8 @@ class Scrape:
                 if sample.name in names:
                     by_name[sample.name].append(self._timed(sample, clock_ms, oldest))
             warnings += _gauges(page, names, url)
-        values = {counter: _sums(counter, by_name[counter.name], warnings) for counter in wanted}
+        picked = None if accounts is None else frozenset(accounts)
+        values = {counter: _sums(counter, by_name[counter.name], warnings, picked) for counter in wanted}
         return Reading(
             at_us=None,
             oldest_us=int(min(oldest) * MILLISECOND) if oldest else None,
@@ -88,7 +84,8 @@ class Scrape:
         try:
             page = parse(answer.body, openmetrics=openmetrics)
         except SourceUnavailable as error:
-            raise SourceUnavailable(f"{url}: {error.message}", code=error.code) from None
+            message = f"{url}: {error.message}{page_for_people(answer)}"
+            raise failed(message, error.code) from None
         return page, _clock_ms(headers.get("date", ""))
 
     def _timed(self, sample: Sample, clock_ms: float | None, oldest: list[float]) -> Sample:
@@ -116,7 +113,9 @@ def _gauges(page: Exposition, names: Iterable[str], url: str) -> list[str]:
     ]
 
 
-def _sums(counter: Counter, samples: Iterable[Sample], warnings: list[str]) -> dict[str, float]:
+def _sums(
+    counter: Counter, samples: Iterable[Sample], warnings: list[str], picked: frozenset[str] | None
+) -> dict[str, float]:
     """Account -> sum of the counter's series; an account with a series that cannot be used is left out."""
     patterns = {label: re.compile(pattern, re.DOTALL) for label, pattern in counter.match.items()}
     sums: dict[str, float] = {}
@@ -128,9 +127,13 @@ def _sums(counter: Counter, samples: Iterable[Sample], warnings: list[str]) -> d
         account = labels.get(counter.account, "")
         if not account:
             warnings.append(f"{shown(sample)} has no label {counter.account}: left out")
-        elif number(str(sample.value)) is None:
+        elif picked is not None and account not in picked:
+            continue
+        elif count(sample.value) is None:
             unusable.add(account)
-            warnings.append(f"{shown(sample)} is stale, NaN or infinite: account {account} left out")
+            warnings.append(
+                f"{shown(sample)} is stale, NaN, infinite or negative: account {account} left out"
+            )
         else:
             sums[account] = sums.get(account, 0.0) + sample.value
     return {account: value for account, value in sums.items() if account not in unusable}

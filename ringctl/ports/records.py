@@ -165,13 +165,15 @@ class LookRecord:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watched:
     """What an observer needs to know of a wave: its looks so far, folded states, and its accounts with
-    the time of their first step intent (None = not begun) and of their end."""
+    the time of their first step intent (None = not begun) and of their end. `settled`: accounts whose steps are
+    not measured, because a person settled them or they never began and never will."""
 
     number: int
     last_us: Instant | None
     states: Mapping[str, str]
     accounts: Mapping[str, Instant | None]
     last_done_us: Instant | None
+    settled: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,7 +30,7 @@ from ringctl.ports.records import (
 
 if TYPE_CHECKING:  # named here only
     from ringctl.core.decisions import Step
-    from ringctl.core.facts import Facts
+    from ringctl.core.facts import Facts, Lasted, StepClasses, Stratum
     from ringctl.core.model import Member, Rollout, Session, Wave
 
 
@@ -250,9 +250,18 @@ class Store(Protocol):
         """What an observer needs of one wave."""
         ...
 
-    def control(self, rollout: Rollout, *, limit: int) -> tuple[str, ...]:
-        """Accounts of the rollout not touched yet (no intent under any revision), reserve included, in rank
-        order, at most `limit`."""
+    def untouched(self, rollout: Rollout, wave: Wave) -> Iterator[Member]:
+        """Accounts of the rollout not touched yet (no intent under any revision), reserve included, in rank order:
+        without the wave's own and without those of waves at work, which are touched next. Streams; members come
+        without their columns."""
+        ...
+
+    def untouched_among(self, rollout: Rollout, accounts: Sequence[str]) -> tuple[str, ...]:
+        """Those of the accounts that are not touched yet, in the order given."""
+        ...
+
+    def strata(self, wave: Wave) -> Mapping[Stratum, int]:
+        """How many accounts of a wave have which traits and size decade."""
         ...
 
     def add_look(self, record: LookRecord) -> None:
@@ -267,8 +276,18 @@ class Store(Protocol):
         """Record drift seen by a worker or controller; cleared by an amendment or by an empty `files`."""
         ...
 
-    def step_measures(self, rollout_id: str) -> Mapping[str, Mapping[str, float]]:
-        """For the built-in source `steps`: measure -> account -> value (`duration` in s, `failures`, `retries`)."""
+    def step_measures(self, rollout_id: str, wave: int) -> Mapping[str, Mapping[str, float]]:
+        """For the built-in source `steps`, of a wave's accounts: measure -> account -> value (`duration` in s,
+        `failures`, `retries`, `duplicates`: steps that failed because a key existed). O(accounts of the wave)."""
+        ...
+
+    def step_times(self, rollout_id: str, wave: int) -> tuple[Lasted, ...]:
+        """Steps of a wave's accounts that are done, and those that a living node runs now."""
+        ...
+
+    def step_classes(self, rollout: Rollout, wave: Wave) -> StepClasses:
+        """What each step took in the other waves of the wave's revision, by size decade. Reads their tasks: for
+        once in a wave's life."""
         ...
 
     # -- reading -----------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ringctl.core.policy import Check, Counter, FailIf, Measure, Ratio, StepMeasure
+from ringctl.core.policy import Check, Count, Counter, FailIf, Measure, Ratio, StepMeasure
 from ringctl.core.timing import DAY, MILLISECOND, SECOND, Span
 from ringctl.settings import units
 from ringctl.settings.keys import Keys
@@ -14,8 +14,6 @@ from ringctl.settings.report import (
     CANNOT_FAIL,
     CONTRADICTION,
     MISSING_KEY,
-    NOT_SUPPORTED,
-    NOT_YET,
     OUT_OF_RANGE,
     UNKNOWN_NAME,
     WRONG_TYPE,
@@ -25,28 +23,47 @@ from ringctl.settings.report import (
 
 STEPS = "steps"
 STEP_MEASURES = ("duration", "failures", "retries")
-COMPARES = ("canary-vs-control", "before-vs-after", "threshold")
+COMPARES = ("canary-vs-control", "before-vs-after", "unchanged", "threshold")
 
 # what is measured -> comparison -> the limits that it can judge
 LIMITS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "counts": {
-        "canary-vs-control": ("increase",),
-        "before-vs-after": ("increase",),
-        "threshold": ("above",),
+        "canary-vs-control": ("increase", "ceiling"),
+        "before-vs-after": ("increase", "ceiling"),
+        "unchanged": ("increase", "ceiling"),
+        "threshold": ("above", "ceiling"),
+    },
+    "count": {
+        "canary-vs-control": ("increase", "decrease"),
+        "before-vs-after": ("increase", "decrease"),
+        "unchanged": ("increase",),
     },
     "value": {
+        "canary-vs-control": ("becomes_empty", "shift"),
         "before-vs-after": ("becomes_empty", "shift"),
+        "unchanged": ("becomes_empty", "shift"),
         "threshold": ("above",),
     },
     STEPS: {"threshold": ("above", "p95")},
 }
-USUAL = {"counts": "canary-vs-control", "value": "before-vs-after", STEPS: "threshold"}
+USUAL = {
+    "counts": "canary-vs-control",
+    "count": "canary-vs-control",
+    "value": "before-vs-after",
+    STEPS: "threshold",
+}
+
+LIMIT_KEYS = ("increase", "decrease", "ceiling", "above", "p95", "shift")
 
 _NO_COUNTER = Counter(name="")
 _every = units.within(units.duration, 100 * MILLISECOND, DAY, "100ms to 1d")
 _false_alarm = units.within(units.share, 0.000001, 0.5, "0.0001% to 50%")
 _some = units.within(units.count, 1, units.MOST, "at least 1")
 _rise = units.within(units.share, 0.000001, 1000.0, "more than 0%")
+_fall = units.within(units.share, 0.000001, 0.999999, "more than 0% and less than 100%")
+_ceiling = units.within(units.share, 0.000001, 0.5, "0.0001% to 50%")
+_miss = units.within(units.share, 0.0001, 0.5, "0.01% to 50%")
+_history = units.within(units.duration, 0, 30 * DAY, "0s to 30d")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +112,11 @@ def read_gate(
         ),
         false_alarm=keys.read("false_alarm", _false_alarm, defaults.false_alarm),
         without_control=without,
-        silence=keys.read("silence", _silence, "hold"),
+        silence=keys.read("silence", units.one_of("hold", "fail"), "hold"),
+        miss=keys.read("miss", _miss, 0.05),
+        weight=keys.read("weight", _weight, 1.0),
+        alike=keys.read("cohorts", units.one_of("learnt", "alike"), "learnt") == "alike",
+        history_us=keys.read("history", _history, 14 * DAY),
         line=node.line,
     )
 
@@ -103,16 +124,20 @@ def read_gate(
 def _measure(keys: Keys, source: str) -> tuple[str, Measure]:
     """What kind of thing is measured, and the measure."""
     if source == STEPS:
-        _no_counters(keys, "the source `steps` has no counters")
+        _no_counters(keys, "the source `steps` has no counters", "count")
         if not keys.has("value"):
             return STEPS, _missing_measure(keys, "`value: duration`, `failures` or `retries`")
         measure = keys.read("value", units.one_of(*STEP_MEASURES), "duration")
         return STEPS, StepMeasure(name=measure)
     if keys.has("value"):
-        _no_counters(keys, "either `value`, or `bad` and `all`")
+        _no_counters(keys, "either `value`, or `count`, or `bad` and `all`", "count")
         return "value", _value(keys)
+    if keys.has("count"):
+        _no_counters(keys, "either `count`, or `bad` and `all`")
+        return "count", Count(of=_counter(keys.place("count"), keys.report, keys.path("count")))
     if not keys.has("bad") and not keys.has("all"):
-        return "counts", _missing_measure(keys, "`bad` and `all`, or `value: {ratio: [...]}`")
+        wanted = "`bad` and `all`, or `count`, or `value: {ratio: [...]}`"
+        return "counts", _missing_measure(keys, wanted)
     counters = []
     for key in ("bad", "all"):
         if not keys.has(key):
@@ -125,8 +150,8 @@ def _measure(keys: Keys, source: str) -> tuple[str, Measure]:
     return "counts", Ratio(y=counters[0], n=counters[1], of_counts=True)
 
 
-def _no_counters(keys: Keys, message: str) -> None:
-    for key in ("bad", "all"):
+def _no_counters(keys: Keys, message: str, *more: str) -> None:
+    for key in ("bad", "all", *more):
         if keys.has(key):
             place = keys.node.entries[key].key
             keys.report.add(CONTRADICTION, place, f"`{keys.path(key)}`: {message}")
@@ -200,15 +225,17 @@ def _fail_if(keys: Keys, kind: str, measure: Measure) -> tuple[FailIf, tuple[str
     ceiling = _seconds if seconds else units.number
     fail_if = FailIf(
         increase=below.read("increase", _rise, None),
+        decrease=below.read("decrease", _fall, None),
+        ceiling=below.read("ceiling", _ceiling, None),
         above=below.read("above", units.share if kind == "counts" else ceiling, None),
         p95=below.read("p95", ceiling, None),
         becomes_empty=below.read("becomes_empty", units.flag, fallback=False),
         shift=below.read("shift", _rise, None),
     )
-    given = tuple(key for key in below.node.entries if key in {"increase", "above", "p95", "shift"})
+    given = tuple(key for key in below.node.entries if key in LIMIT_KEYS)
     if fail_if.becomes_empty:
         given += ("becomes_empty",)
-    sound = below.sound("increase", "above", "p95", "becomes_empty", "shift")
+    sound = below.sound(*LIMIT_KEYS, "becomes_empty")
     if sound and not given and not any(key not in FailIfFields.__slots__ for key in node.entries):
         message = f"{keys.where} cannot fail: `fail_if` names no limit"
         keys.report.add(CANNOT_FAIL, node, message, known=sorted(FailIfFields.__slots__))
@@ -229,7 +256,9 @@ def _seconds(node: Node) -> float:
 
 def _check_limits(keys: Keys, kind: str, compare: str, without: str, given: tuple[str, ...]) -> None:
     """Refuse limits that the comparison cannot judge, saying which it could."""
-    said = {"counts": "a ratio of counts", "value": "a value", STEPS: "the source `steps`"}[kind]
+    said = {"counts": "a ratio of counts", "count": "a count", "value": "a value"}.get(
+        kind, "the source `steps`"
+    )
     possible = LIMITS[kind]
     if compare not in possible:
         message = f"{keys.where}: {said} cannot be compared by `{compare}`"
@@ -255,9 +284,8 @@ def _check_limits(keys: Keys, kind: str, compare: str, without: str, given: tupl
         keys.report.add(CANNOT_FAIL, fail_if, message, known=possible[compare])
 
 
-def _silence(node: Node) -> str:
-    """Only `hold`: no judge of this version turns silence into a fail, and a promise not kept is refused."""
-    word = units.one_of("hold", "fail")(node)
-    if word != "hold":
-        raise Mistake(NOT_SUPPORTED, f"`{word}` is {NOT_YET}", known=("hold",))
-    return word
+def _weight(node: Node) -> float:
+    weight = units.number(node)
+    if not 0.001 <= weight <= 1000:
+        raise Mistake(OUT_OF_RANGE, "must be 0.001 to 1000", hint="1 is an equal share")
+    return weight

@@ -10,9 +10,9 @@ from typing import ClassVar
 
 from ringctl.settings import shown
 from ringctl.settings.shown import Shape
+from ringctl.settings.source_fields import SourceFields
 
 BARE_BAKE = "write bake: {min: 1h}"
-SECRETS = "secrets only by reference: {file: PATH} or {env: NAME}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,34 +52,6 @@ class InventoryFields(Shape):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SecretFields(Shape):
-    """A secret by reference, never by value."""
-
-    HINT: ClassVar[str] = SECRETS
-
-    file: shown.Text | None = None
-    """File that holds the secret, relative to the policy."""
-    env: shown.Variable | None = None
-    """Environment variable that holds the secret."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceFields(Shape):
-    """A place that measurements are read from."""
-
-    type: shown.Name
-    """`prometheus` or `scrape`, or the name of an installed plug-in."""
-    url: shown.Text | None = None
-    """Address: the Prometheus server, or the one endpoint to scrape."""
-    urls: tuple[shown.Text, ...] = ()
-    """Addresses of all endpoints to scrape."""
-    token: SecretFields | None = None
-    """Bearer token for `prometheus`."""
-    timeout: shown.Duration = "10s"
-    """How long one answer may take."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class CounterFields(Shape):
     """A counter that only rises, read per account."""
 
@@ -110,9 +82,15 @@ class FailIfFields(Shape):
     HINT: ClassVar[str] = "such as {increase: 100%}"
 
     increase: shown.Share | None = None
-    """Relative rise of a ratio of counts against control or before; 100% is doubled."""
+    """Relative rise of a ratio of counts, or of a count, against control or before; 100% is doubled. With
+    `compare: unchanged` a change by that factor either way."""
+    decrease: shown.Share | None = None
+    """Relative fall of a `count` against control or before; 50% is halved."""
+    ceiling: shown.Share | None = None
+    """Limit of a ratio of counts, such as a service level: judged so that it may be looked at at any time."""
     above: shown.Ceiling | None = None
-    """Ceiling: a share for a ratio of counts, a duration for `duration`, else a number."""
+    """Ceiling: a share for a ratio of counts, a duration for `duration`, else a number. A fixed threshold in the
+    style people know: simple, and with no promise about false alarms."""
     p95: shown.P95 | None = None
     """Ceiling of the 95th percentile over accounts (source `steps`)."""
     becomes_empty: bool = False
@@ -137,10 +115,17 @@ class GateFields(Shape):
     """Counter of bad events; with `all` a ratio of counts."""
     all: CounterFields | None = None
     """Counter of all events."""
+    count: CounterFields | None = None
+    """Counter of events per account and minute, such as requests served; instead of `bad` and `all`."""
     value: ValueFields | shown.Text | None = None
     """A value per account; for source `steps`: `duration`, `failures` or `retries`."""
     compare: shown.Compare | None = None
-    """With what: untouched accounts, the same accounts before, or a fixed ceiling."""
+    """With what: untouched accounts, the same accounts before, or a limit. `unchanged`: the accounts must stay as
+    they were, either way, beside untouched ones (a release behind a flag that is off)."""
+    cohorts: shown.Cohorts = "learnt"
+    """`alike`: touched and untouched accounts are known to have equal rates; else that is learnt from their past."""
+    history: shown.Duration | None = None
+    """How much past to ask the source for, where it has any; default 14d, `0s` for none."""
     fail_if: FailIfFields
     """What counts as harm."""
     min_samples: shown.Count | None = None
@@ -151,10 +136,14 @@ class GateFields(Shape):
     """How long to watch before a wave opens; default 10 x `every`."""
     false_alarm: shown.Share | None = None
     """Chance of a false alarm over the whole rollout; default `defaults.false_alarm`."""
+    miss: shown.Share = "5%"
+    """Chance that a harm of the size asked about passes."""
+    weight: float = 1
+    """This gate's share of the false alarms promised, beside the others' 1."""
     without_control: shown.WithoutControl = "before-vs-after"
     """How to judge once too few untouched accounts are left."""
     silence: shown.Silence = "hold"
-    """When the touched accounts fall silent while others answer."""
+    """When touched accounts that had traffic fall silent while others answer: `fail` says that it is harm."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,21 +62,15 @@ class Looks(Part):
                 raise BugError(f"wave {wave.id} of {rollout.id} was never saved")
             states = tx.rows("judges_of_wave", wave=wave.id)
             accounts = tx.rows("accounts_of_wave", wave=wave.id)
-        ends = [ended for _, _, ended in accounts if ended is not None]
+        ends = [ended for _, _, ended, _ in accounts if ended is not None]
         return Watched(
             number=looks[0],
             last_us=looks[1],
             states=dict(states),
-            accounts={account: begun for account, begun, _ in accounts},
+            accounts={account: begun for account, begun, _, _ in accounts},
             last_done_us=max(ends, default=None),
+            settled=frozenset(account for account, _, _, settled in accounts if settled),
         )
-
-    def control(self, rollout: Rollout, *, limit: int) -> tuple[str, ...]:
-        """See `Store.control`."""
-        with self.database.read() as tx:
-            key = rollout_key(tx, rollout.id)
-            found = tx.rows("untouched_members", rollout=key, limit=limit)
-        return tuple(account for (account,) in found)
 
     def add_look(self, record: LookRecord) -> None:
         """See `Store.add_look`."""
@@ -142,16 +136,6 @@ class Looks(Part):
                 tx.run("put_drift", rollout=key, place=where, files=text, now=tx.now_us())
             else:
                 tx.run("end_drift", rollout=key, place=where)
-
-    def step_measures(self, rollout_id: str) -> Mapping[str, Mapping[str, float]]:
-        """See `Store.step_measures`. O(accounts touched)."""
-        with self.database.read() as tx:
-            found = tx.rows("step_measures", rollout=rollout_key(tx, rollout_id))
-        return {
-            "duration": {account: duration / 1e6 for account, duration, _, _ in found},
-            "failures": {account: float(failures) for account, _, failures, _ in found},
-            "retries": {account: float(retries) for account, _, _, retries in found},
-        }
 
 
 def _settling(tx: Transaction, wave: int) -> int:

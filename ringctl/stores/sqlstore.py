@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from ringctl.core.timing import Instant
 from ringctl.stores.claims import Claims
+from ringctl.stores.comparing import Comparing
 from ringctl.stores.effects import Effects
 from ringctl.stores.looks import Looks
 from ringctl.stores.news import News
@@ -14,7 +15,7 @@ from ringctl.stores.statements import Statements
 from ringctl.stores.verifying import Verifying
 
 
-class SqlStore(Rollouts, Sessions, Claims, Effects, Resolving, Looks, Verifying):
+class SqlStore(Rollouts, Sessions, Claims, Effects, Resolving, Looks, Comparing, Verifying):
     """The `Store` port over a `Database`."""
 
     @property

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from ringctl.core import panel
 from ringctl.core.judging import Cell, Evidence, Judge, Judgement, JudgeState
 from ringctl.core.policy import Check
 from ringctl.core.states import Verdict
@@ -40,7 +41,7 @@ class Story:
 
     before: int = 10
     running: int = 2
-    done: int = 20
+    done: int = 60
     every_us: int = SECOND
 
     def looks(
@@ -48,6 +49,7 @@ class Story:
     ) -> tuple[Evidence, ...]:
         """`look(after, number)` gives touched and control cells."""
         found = []
+        intent_us = START_US + (self.before - 1) * self.every_us
         for number in range(self.before + self.running + self.done):
             after = number >= self.before
             touched, control = look(after, number)
@@ -59,6 +61,7 @@ class Story:
                     control=tuple(control),
                     expected=len({cell.account for cell in touched}),
                     complete=number >= self.before + self.running,
+                    intents={cell.account: intent_us if after else None for cell in touched},
                 )
             )
         return tuple(found)
@@ -89,9 +92,14 @@ def run(
     """Fold the looks, one (state, judgement) each. The state is saved and loaded in between."""
     now: JudgeState = state or {}
     for evidence in looks:
-        now, judgement = judge.look(check, now, evidence)
+        now, judgement = sit(judge, check, now, evidence)
         yield now, judgement
         now = saved(now)
+
+
+def sit(judge: Judge, check: Check, state: JudgeState, evidence: Evidence) -> tuple[JudgeState, Judgement]:
+    """One look through the panel, as everywhere else, with this judge alone on it."""
+    return panel.look(check, {judge.name: judge}, state, evidence, alpha=check.false_alarm)
 
 
 def verdicts(judge: Judge, check: Check, looks: Iterable[Evidence]) -> list[Verdict]:
@@ -180,7 +188,7 @@ def silence_after_a_pass_holds(case: Case) -> None:
     error = replace(later, touched=(), control=(), error="RC8001", reason="unreachable")
     (quiet,) = altered([later], _changer({"n": None, "y": None}))
     for look in (error, quiet, replace(later, touched=())):
-        _, answer = case.judge.look(case.check, saved(state), look)
+        _, answer = sit(case.judge, case.check, saved(state), look)
         assert answer.verdict is Verdict.INCONCLUSIVE, f"{answer.verdict} on silence after a pass"
 
 
@@ -189,11 +197,11 @@ def errors_are_inconclusive(case: Case) -> None:
     state: JudgeState = {}
     for look in case.healthy:
         error = replace(look, touched=(), control=(), error="RC8004", reason="no answer in time")
-        same, judgement = case.judge.look(case.check, state, error)
+        same, judgement = sit(case.judge, case.check, state, error)
         assert judgement.verdict is Verdict.INCONCLUSIVE, f"{judgement.verdict} on an error"
         assert "RC8004" in judgement.reason, "the reason does not name the code"
         assert saved(same) == saved(state), "an error changed the state"
-        state = saved(case.judge.look(case.check, state, look)[0])
+        state = saved(sit(case.judge, case.check, state, look)[0])
 
 
 def an_error_does_not_lift_a_fail(case: Case) -> None:
@@ -214,7 +222,7 @@ def incomplete_never_passes(case: Case) -> None:
 def before_is_no_evidence(case: Case) -> None:
     """Cells before the intent neither pass nor fail, whatever they hold."""
     for looks in (case.healthy, case.harmful):
-        early = altered(looks, lambda cell: replace(cell, after=False))
+        early = altered(looks, lambda cell: cell._replace(after=False))
         _all_inconclusive(case, early, "cells before the intent")
 
 
@@ -235,8 +243,8 @@ def folding_is_deterministic(case: Case) -> None:
         straight: JudgeState = {}
         for look, (state, judgement) in zip(looks, run(case.judge, case.check, looks), strict=True):
             text = json.dumps(straight, sort_keys=True)
-            straight, same = case.judge.look(case.check, straight, look)
-            again, _ = case.judge.look(case.check, json.loads(text), look)
+            straight, same = sit(case.judge, case.check, straight, look)
+            again, _ = sit(case.judge, case.check, json.loads(text), look)
             assert saved(again) == saved(straight) == saved(state), "two folds, two states"
             assert same == judgement, "saving the state changed the judgement"
             json.dumps(dict(same.numbers), allow_nan=False)
@@ -249,7 +257,7 @@ def states_are_not_shared(case: Case) -> None:
     for looks in (case.healthy, case.harmful):
         for state, _ in run(case.judge, case.check, looks):
             text = json.dumps(state, sort_keys=True)
-            case.judge.look(case.check, state, looks[-1])
+            sit(case.judge, case.check, state, looks[-1])
             assert json.dumps(state, sort_keys=True) == text, "the look changed the state it was handed"
 
 

@@ -82,7 +82,9 @@ class ScriptedSource:
         self._fixed[account, counter] = value
 
     # -- MetricSource ------------------------------------------------------------------------------
-    def read(self, counters: Collection[Counter], timeout_s: float) -> Reading:
+    def read(
+        self, counters: Collection[Counter], timeout_s: float, *, accounts: Collection[str] | None = None
+    ) -> Reading:
         """One reading. Raises SourceUnavailable while silenced."""
         self.asked.append(Asked(counters=tuple(counters), timeout_s=timeout_s))
         self._flow()
@@ -90,6 +92,9 @@ class ScriptedSource:
             code, reason = self._error
             raise SourceUnavailable(reason, code=code)
         there = sorted(self.accounts - self._absent)
+        if accounts is not None:
+            wanted = frozenset(accounts)
+            there = [account for account in there if account in wanted]
         values = {
             counter: {account: self._value(account, counter.name) for account in there}
             for counter in counters

@@ -21,8 +21,8 @@ class ClaimSuite(SuiteFixtures):
     # -- claiming ----------------------------------------------------------------------------------
     def test_claims_go_by_rank_and_are_exclusive(self, scene: Scene) -> None:
         """No task twice, ids never the same, fences rising, in rank order."""
-        rollout = scene.start(inner=6)
-        ranked = [m for m in scene.store.control(rollout, limit=99) if m.startswith("inner")]
+        scene.start(inner=6)
+        ranked = [one.account for one in sorted(members_of("inner", 6), key=lambda one: one.rank)]
         first = scene.claims(scene.node("a"), limit=4)
         second = scene.claims(scene.node("b"), limit=4)
         claims = [*first, *second]

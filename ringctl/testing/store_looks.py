@@ -1,6 +1,7 @@
 """Conformance of a store: looks, verdicts, what an observer needs, exposure."""
 
 import itertools
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,7 @@ from ringctl.core.timing import SECOND
 from ringctl.ports.records import LookRecord
 from ringctl.testing.store_rollouts import SuiteFixtures
 from ringctl.testing.store_scene import Scene
-from ringctl.testing.values import NOON
+from ringctl.testing.values import NOON, members_of
 
 
 def a_look(number: int, phase: str = "during", **changes: object) -> LookRecord:
@@ -100,29 +101,83 @@ class LookSuite(SuiteFixtures):
         assert at_us is not None
         assert began < at_us < (watched.last_done_us or 0)
 
-    def test_control_is_what_was_never_touched(self, scene: Scene) -> None:
-        """In rank order, the reserve included, up to the limit."""
-        rollout = scene.start(inner=3)
-        before = scene.store.control(rollout, limit=99)
-        assert len(before) == 6
+    def test_a_person_s_word_is_no_measure(self, scene: Scene) -> None:
+        """An account that a person settled is named: nothing of its steps is measured."""
+        rollout = scene.start(inner=2)
         claim = scene.claim_one(scene.node())
         scene.intent(claim)
-        after = scene.store.control(rollout, limit=99)
-        assert after == tuple(name for name in before if name != claim.account)
-        assert scene.store.control(rollout, limit=2) == after[:2]
+        scene.store.result(claim, "readers", EffectState.UNKNOWN, {})
+        scene.store.finish(claim, TaskState.UNKNOWN, "nobody knows")
+        assert scene.store.watched(rollout, rollout.wave(1)).settled == frozenset()
+        scene.store.resolve_task("ro-1", claim.account, TaskState.DONE, actor="ana", reason="looked")
+        assert scene.store.watched(rollout, rollout.wave(1)).settled == {claim.account}
+        assert scene.store.step_measures("ro-1", 1)["duration"] == {}
+        assert scene.store.step_times("ro-1", 1) == ()
+
+    def test_control_is_what_was_never_touched(self, scene: Scene) -> None:
+        """In rank order, the reserve included; without the wave's own and what a wave at work will touch next."""
+        rollout = scene.start(inner=3)
+        early = sorted(members_of("early", 3), key=lambda one: one.rank)
+        inner = [one.account for one in members_of("inner", 3)]
+        found = list(scene.store.untouched(rollout, rollout.wave(1)))
+        assert found == [replace(member, columns=()) for member in early]
+        wave = scene.draw(early[:1])
+        assert [one.account for one in scene.store.untouched(scene.load(), wave)] == [
+            member.account for member in early[1:]
+        ]
+        claim = scene.claim_one(scene.node())
+        scene.intent(claim)
+        asked = [*inner, "stranger"]
+        left = scene.store.untouched_among(rollout, asked)
+        assert left == tuple(name for name in inner if name != claim.account)
+        assert scene.store.untouched_among(rollout, []) == ()
+
+    def test_the_strata_of_a_wave(self, scene: Scene) -> None:
+        """Traits and size decade with the number of accounts."""
+        rollout = scene.create(inner=12)
+        traits = (("edition", "std"),)
+        expected = Counter((traits, member.decade) for member in members_of("inner", 12))
+        assert scene.store.strata(rollout.wave(1)) == dict(expected)
 
     def test_measures_of_steps(self, scene: Scene) -> None:
-        """Duration, failures and retries per account touched."""
+        """Duration, failures, retries and key violations per account touched."""
         scene.start(inner=2)
-        claim = scene.claim_one(scene.node())
+        claim, other = scene.claims(scene.node(), limit=2)
         scene.run_step(claim, "readers", EffectState.FAILED)
         scene.intent(claim)
         scene.clock.pass_us(2 * SECOND)
         scene.store.result(claim, "readers", EffectState.DONE, {})
-        measures = scene.store.step_measures("ro-1")
-        assert measures["retries"] == {claim.account: 1.0}
-        assert measures["failures"] == {claim.account: 0.0}
+        scene.intent(other)
+        violated = {"outcome": "failed", "reason": 'say "duplicate_key":', "duplicate_key": 1}
+        scene.store.result(other, "readers", EffectState.FAILED, violated)
+        measures = scene.store.step_measures("ro-1", 1)
+        assert measures["retries"] == {claim.account: 1.0, other.account: 0.0}
+        assert measures["failures"] == {claim.account: 0.0, other.account: 1.0}
+        assert measures["duplicates"] == {claim.account: 0.0, other.account: 1.0}
         assert measures["duration"][claim.account] == pytest.approx(2.0, abs=0.01)
+        assert scene.store.step_measures("ro-1", 2)["retries"] == {}
+
+    def test_times_of_steps(self, scene: Scene) -> None:
+        """Done ones, and those that a living node runs; another wave of the revision has them in classes."""
+        rollout = scene.start(inner=2)
+        claim, other = scene.claims(scene.node(), limit=2)
+        scene.intent(claim)
+        scene.clock.pass_us(4 * SECOND)
+        scene.store.result(claim, "readers", EffectState.DONE, {})
+        scene.intent(other)
+        done, running = sorted(scene.store.step_times("ro-1", 1), key=lambda one: one.ended_us is None)
+        assert (done.account, done.step, done.decade) == (claim.account, "readers", 0)
+        assert (done.ended_us or 0) - done.began_us == pytest.approx(4 * SECOND, abs=SECOND / 100)
+        assert (running.account, running.ended_us) == (other.account, None)
+        scene.run_step(claim, "encode")
+        scene.store.finish(claim, TaskState.DONE)
+        elsewhere = replace(rollout.wave(1), id=9)
+        counted, seconds, size = scene.store.step_classes(rollout, elsewhere)["readers"][0]
+        assert (counted, size) == (1, claim.size)
+        assert seconds == pytest.approx(4, abs=0.01)
+        assert scene.store.step_classes(rollout, rollout.wave(1)) == {}
+        scene.lose()
+        assert [one.step for one in scene.store.step_times("ro-1", 1)] == ["readers", "encode"]
 
     # -- exposure ----------------------------------------------------------------------------------
     def _phases(self, scene: Scene, revision: int | None = None) -> list[tuple[str, str, bool]]:

@@ -110,7 +110,8 @@ class RolloutSuite(SuiteFixtures):
         low = replace(a_member("low"), rank=0)
         high = replace(a_member("high"), rank=2**64 - 1)
         rollout = scene.create(a_new_rollout({}, [high, low]))
-        assert scene.store.control(rollout, limit=9) == ("low", "high")
+        untouched = scene.store.untouched(rollout, a_wave(99, [low]))
+        assert [(one.account, one.rank) for one in untouched] == [("low", 0), ("high", 2**64 - 1)]
         found = {member.account: member for member, _, _ in scene.store.candidates(rollout)}
         assert found == {"low": low, "high": high}
 

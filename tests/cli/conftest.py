@@ -87,7 +87,7 @@ def ring(capsys: pytest.CaptureFixture[str]) -> Ring:
 
     def call(*words: str) -> Answer:
         capsys.readouterr()
-        code = main(list(words))
+        code = main([str(one) for one in words])
         said = capsys.readouterr()
         return Answer(code, said.out, said.err)
 

@@ -42,7 +42,10 @@ EXEMPT: Mapping[str, tuple[str, str]] = {
         "those of an hour; a plan without values guesses a third",
     ),
     "accounts_of_wave": ("task by", "an observer's look asks for all accounts of one wave"),
-    "step_measures": ("task by", "asks for each begun account of one rollout"),
+    "step_measures": ("task by", "asks for each begun account of one wave"),
+    "step_times": ("task by", "asks for each begun account of one wave"),
+    "step_classes": ("task by", "once in a wave's life: what steps took in the waves before"),
+    "strata_of_wave": ("task by", "once in a wave's life: its accounts by traits and size"),
     "touched_accounts": ("task by", "counts for people, when they ask"),
     "open_wave_tasks": ("task by", "once in a wave's life all of its tasks change"),
     "idle_of_wave": ("task by", "once in a wave's life: see cancel_idle_of_wave"),
@@ -206,7 +209,7 @@ def test_what_is_read_does_not_grow_with_the_fleet(raw: psycopg.Connection, name
 QUEUES = {
     "task_ready": "claim_tasks",
     "task_held": "held_tasks",
-    "member_control": "untouched_members",
+    "member_control": "untouched_page",
     "session_alive": "kill_sessions",
 }
 

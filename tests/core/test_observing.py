@@ -255,11 +255,6 @@ def test_activity_counts_touched_samples_after_the_intent() -> None:
     assert observing.activity(Evidence(at_us=T0, interval_us=SECOND, touched=cells, control=cells)) == 5
 
 
-def test_a_check_gets_its_share_of_the_false_alarms() -> None:
-    assert observing.with_level(CHECK, parts=4).false_alarm == CHECK.false_alarm / 4
-    assert observing.with_level(CHECK, parts=0) == CHECK
-
-
 def test_the_state_is_compact_and_forgets_accounts_that_left() -> None:
     state, _ = fold(CHECK, {}, Read(values=raw(a=(0.5, 1), k=(0, 7))), BOTH, T0)
     assert json.dumps(state, separators=(",", ":")) == f'{{"t":{T0},"a":{{"a":[0.5,1,0],"k":[0,7,0]}}}}'

@@ -8,8 +8,7 @@ import pytest
 
 from ringctl.core.states import Verdict, WaveState
 from ringctl.core.timing import SECOND
-from ringctl.engine.observe import Observer, control_of, watched_waves
-from ringctl.ports.records import Watched
+from ringctl.engine.observe import Observer, watched_waves
 from tests.engine.hand import opened
 from tests.engine.world import POLICY
 
@@ -169,16 +168,6 @@ def test_a_fail_stays_a_fail_when_the_accounts_recover(world):
         world.observer.observe(rollout)
     assert world.facts(rollout).checks["errors"].failed
     assert world.reconcile(rollout).rollout.hold("gate-failed")
-
-
-def test_control_is_left_out_where_too_little_of_the_fleet_is_left(world):
-    rollout = replace(world.start(), accounts=200)
-    watched = Watched(number=0, last_us=None, states={}, accounts={"a0": None}, last_done_us=None)
-    names = tuple(f"a{n}" for n in range(30))
-    assert control_of(rollout, watched, names) == names[1:]
-    assert control_of(rollout, watched, names[:20]) == ()
-    assert control_of(replace(rollout, accounts=10), watched, names[:6]) == names[1:6]
-    assert control_of(replace(rollout, accounts=10), watched, names[:5]) == ()
 
 
 def test_the_wave_at_work_and_the_next_one_are_watched(world):

@@ -60,6 +60,20 @@ def test_failing_statement_leaves_nothing(build_table: Maker, bundle: Path) -> N
     assert SqlExecutor().run(fixed, Hand()).outcome is Outcome.DONE
 
 
+@pytest.mark.parametrize(
+    ("text", "counted"),
+    [
+        ("INSERT INTO build (build_id) VALUES (1);", 1),
+        ("CREATE TABLE one (x int); CREATE UNIQUE INDEX u ON one (x); INSERT INTO one VALUES (1), (1);", 1),
+        ("INSERT INTO nowhere VALUES (1);", None),
+    ],
+)
+def test_a_key_that_existed_is_counted(build_table: Maker, bundle: Path, text: str, counted: object) -> None:
+    """For the built-in check `recreated`; another refusal is none."""
+    ran = SqlExecutor().run(order(script(bundle, build_table(5), text), bundle), Hand())
+    assert (ran.outcome, ran.numbers.get("duplicate_key")) == (Outcome.FAILED, counted), ran.reason
+
+
 def test_other_digest_stale_fence_and_accepted_digest(build_table: Maker, bundle: Path) -> None:
     target = build_table(5)
     executor = SqlExecutor()

@@ -6,8 +6,8 @@ from ringctl.core.judging import Evidence, Judge
 from ringctl.core.policy import Check, Counter, FailIf, Ratio, StepMeasure
 from ringctl.gates.becomes_empty import BecomesEmpty
 from ringctl.gates.before_vs_after import BeforeVsAfter
-from ringctl.gates.canary_vs_control import CanaryVsControl
 from ringctl.gates.shift import Shift
+from ringctl.gates.split import Split
 from ringctl.gates.threshold import Threshold
 from ringctl.testing.judge_suite import Case, Story, stream
 
@@ -41,6 +41,7 @@ DURATION = Check(
 FAILURES = replace(DURATION, measure=StepMeasure(name="failures"), fail_if=FailIf(above=0.5))
 
 STORY = Story()
+LONG = Story(before=80, done=200)  # accounts compared with themselves need a before
 
 
 def case(
@@ -51,29 +52,30 @@ def case(
     *,
     accounts: int = 3,
     control: int = 8,
+    story: Story = STORY,
 ) -> Case:
     """Streams of fixed (n, y) a look."""
 
     def made(after: tuple[float, float]) -> tuple[Evidence, ...]:
-        return stream(STORY, accounts=accounts, control=control, before=healthy, after=after)
+        return stream(story, accounts=accounts, control=control, before=healthy, after=after)
 
     return Case(judge=judge, check=check, healthy=made(healthy), harmful=made(harmful))
 
 
 CASES = {
-    "canary-vs-control": case(CanaryVsControl(), ERRORS, (50.0, 0.5), (50.0, 20.0)),
-    "canary without control": case(CanaryVsControl(), ERRORS, (50.0, 0.5), (50.0, 20.0), control=2),
+    "split": case(Split(), ERRORS, (50.0, 0.5), (50.0, 20.0)),
+    "canary without control": case(Split(), ERRORS, (50.0, 0.5), (50.0, 20.0), control=2, story=LONG),
     "canary without control by threshold": case(
-        CanaryVsControl(),
+        Split(),
         replace(ERRORS, without_control="threshold", fail_if=FailIf(increase=1.0, above=0.05)),
         (50.0, 0.5),
         (50.0, 20.0),
         control=2,
     ),
-    "no errors at all": case(CanaryVsControl(), ERRORS, (50.0, 0.0), (50.0, 20.0)),
-    "before-vs-after": case(BeforeVsAfter(), OWN, (50.0, 0.5), (50.0, 20.0), control=0),
+    "no errors at all": case(Split(), ERRORS, (50.0, 0.0), (50.0, 20.0)),
+    "before-vs-after": case(BeforeVsAfter(), OWN, (50.0, 0.5), (50.0, 20.0), control=0, story=LONG),
     "before-vs-after, one account": case(
-        BeforeVsAfter(), OWN, (50.0, 0.5), (50.0, 20.0), accounts=1, control=0
+        BeforeVsAfter(), OWN, (50.0, 1.5), (50.0, 20.0), accounts=1, control=0, story=LONG
     ),
     "threshold": case(Threshold(), CEILING, (50.0, 0.5), (50.0, 20.0)),
     "threshold, one account": case(Threshold(), CEILING, (50.0, 0.5), (50.0, 20.0), accounts=1),

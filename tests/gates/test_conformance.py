@@ -25,6 +25,7 @@ class Naive:
     """A threshold judge as one writes it on a Friday; each mutant below adds one bug to it."""
 
     name = "naive"
+    part = 1.0
 
     def applies(self, check: Check) -> bool:
         return True

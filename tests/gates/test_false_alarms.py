@@ -11,7 +11,8 @@ from ringctl.core.policy import Check
 from ringctl.core.states import Verdict
 from ringctl.core.timing import MINUTE
 from ringctl.gates.before_vs_after import BeforeVsAfter
-from ringctl.gates.canary_vs_control import CanaryVsControl
+from ringctl.gates.split import Split
+from ringctl.testing.judge_suite import sit
 from tests.gates.checks import ERRORS, OWN
 from tests.support.scale import scaled
 
@@ -49,8 +50,9 @@ def fails(judge: Judge, check: Check, seed: int, harm: float, *, drift: bool) ->
             control=tuple(cell(f"k{one}", rate, after=False) for one in range(12)),
             expected=4,
             complete=number > 40,
+            intents={f"c{one}": 29 * MINUTE if after else None for one in range(4)},
         )
-        folded, judgement = judge.look(check, state, evidence)
+        folded, judgement = sit(judge, check, state, evidence)
         state = dict(folded)
         if judgement.verdict is Verdict.FAIL:
             return number - 29
@@ -60,8 +62,8 @@ def fails(judge: Judge, check: Check, seed: int, harm: float, *, drift: bool) ->
 @pytest.mark.parametrize(
     ("judge", "check", "drift"),
     [
-        (CanaryVsControl(), ERRORS, False),
-        (CanaryVsControl(), ERRORS, True),
+        (Split(), ERRORS, False),
+        (Split(), ERRORS, True),
         (BeforeVsAfter(), OWN, False),
     ],
 )
@@ -71,7 +73,7 @@ def test_false_alarms_stay_within_the_promise(judge: Judge, check: Check, drift:
     assert rung <= 0.01 * BAKES + 3 * math.sqrt(0.01 * 0.99 * BAKES), f"{rung} of {BAKES}"
 
 
-@pytest.mark.parametrize(("judge", "check"), [(CanaryVsControl(), ERRORS), (BeforeVsAfter(), OWN)])
+@pytest.mark.parametrize(("judge", "check"), [(Split(), ERRORS), (BeforeVsAfter(), OWN)])
 def test_strong_harm_is_seen_within_a_few_looks(judge: Judge, check: Check) -> None:
     delays = sorted(
         fails(judge, replace(check, false_alarm=0.001), seed, 30.0, drift=False) or LOOKS

@@ -2,24 +2,22 @@
 
 import json
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
 
-from ringctl.core.judging import Cell, Evidence, Judge, Judgement
+from ringctl.core.judging import Evidence
 from ringctl.core.policy import Check, FailIf
 from ringctl.core.states import Verdict
-from ringctl.core.timing import MINUTE, SECOND
+from ringctl.core.timing import MINUTE
 from ringctl.gates import ceiling, evidence
 from ringctl.gates.becomes_empty import BecomesEmpty
 from ringctl.gates.before_vs_after import BeforeVsAfter
-from ringctl.gates.canary_vs_control import CanaryVsControl
 from ringctl.gates.evidence import Stakes, quorum, shared_ratio
 from ringctl.gates.shift import Shift
-from ringctl.gates.spread import own_ratio, phi, spread
+from ringctl.gates.split import Split
 from ringctl.gates.threshold import Threshold
-from ringctl.testing.judge_suite import Story, altered, run, stream, verdicts
+from ringctl.testing.judge_suite import altered, run
 from tests.gates.checks import (
     CASES,
     CEILING,
@@ -30,58 +28,17 @@ from tests.gates.checks import (
     OWN,
     SHIFT,
 )
+from tests.gates.looks import Pair, after, before, last, look
 
-Pair = tuple[float | None, float | None]
 PASS, FAIL, OPEN = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
-JUDGES = {one.name: one for one in (CanaryVsControl(), BeforeVsAfter(), Threshold(), BecomesEmpty(), Shift())}
-
-
-def look(
-    number: int,
-    touched: Mapping[str, Pair],
-    *,
-    after: bool = True,
-    complete: bool = True,
-    expected: int = 0,
-    control: int = 0,
-) -> Evidence:
-    return Evidence(
-        at_us=number * SECOND,
-        interval_us=SECOND,
-        touched=tuple(Cell(account=one, n=n, y=y, after=after) for one, (n, y) in touched.items()),
-        control=tuple(Cell(account=f"k{one}", n=50.0, y=0.5, after=False) for one in range(control)),
-        expected=expected or len(touched),
-        complete=complete and after,
-    )
-
-
-def last(judge: Judge, check: Check, looks: list[Evidence]) -> Judgement:
-    *_, (_, judgement) = run(judge, check, looks)
-    return judgement
-
-
-def before(count: int = 10, many: Mapping[str, Pair] | None = None, /, **touched: Pair) -> list[Evidence]:
-    return [look(number, {**(many or {}), **touched}, after=False) for number in range(count)]
-
-
-def after(
-    count: int = 10,
-    many: Mapping[str, Pair] | None = None,
-    /,
-    *,
-    complete: bool = True,
-    expected: int = 0,
-    **touched: Pair,
-) -> list[Evidence]:
-    pairs = {**(many or {}), **touched}
-    return [look(100 + number, pairs, complete=complete, expected=expected) for number in range(count)]
+JUDGES = {one.name: one for one in (Split(), BeforeVsAfter(), Threshold(), BecomesEmpty(), Shift())}
 
 
 @pytest.mark.parametrize(
     ("check", "asked"),
     [
-        (ERRORS, {"canary-vs-control"}),
-        (replace(ERRORS, fail_if=FailIf(increase=1.0, above=0.05)), {"canary-vs-control", "threshold"}),
+        (ERRORS, {"split"}),
+        (replace(ERRORS, fail_if=FailIf(increase=1.0, above=0.05)), {"split", "threshold"}),
         (OWN, {"before-vs-after"}),
         (CEILING, {"threshold"}),
         (DURATION, {"threshold"}),
@@ -104,13 +61,17 @@ def test_quorum_is_80_percent_at_least_3_or_all() -> None:
 def test_stakes_open_over_time_and_keep_their_sum() -> None:
     stakes = Stakes(on=(0.0, 0.0)).at(5)
     assert stakes.row() == [5, 1, 0.5, 0.25, 0.25]
+    assert Stakes(on=(0.0, 0.0)).at(5, (0.2, 0.8)).row() == [5, 1, 0.5, 0.1, 0.4]
     assert stakes.at(5 + 29 * MINUTE).opened == 1
     assert stakes.at(5 + 60 * MINUTE).opened == 3
     assert stakes.at(0).opened == 1  # a clock that went back opens nothing
     whole = stakes.at(5 + 48 * 60 * MINUTE)
-    assert whole.opened == 48
-    assert whole.rest == pytest.approx(0, abs=1e-12)
+    assert whole.opened == 97
+    assert whole.rest == pytest.approx(0.1 * 48 / 97)
     assert whole.evidence == pytest.approx(1)
+    month = whole.at(5 + 30 * 24 * 60 * MINUTE)
+    assert 0 < month.rest < 0.01
+    assert month.evidence == pytest.approx(1)
     high = whole.times([1e9, 1e9])
     for _ in range(20):
         high = high.times([1e9, 1e9])
@@ -128,116 +89,6 @@ def test_likelihoods_stake_only_on_what_the_check_calls_harm() -> None:
 def test_a_ratio_needs_exposure_on_both_sides() -> None:
     assert shared_ratio(1, 0, 1, 1) is None
     assert shared_ratio(0, 10, 0, 1000) == pytest.approx(1)
-    assert own_ratio([0, 0, 0, 0], 1.0) == 1
-    shrunk = own_ratio([40, 1000, 10, 1000], 1.0)
-    assert 1 < shrunk < 4
-    assert own_ratio([40, 1000, 10, 1000], 10.0) < shrunk
-
-
-def test_dispersion_is_one_for_independent_events_and_more_for_clustered_ones() -> None:
-    alike: list[float] = [0.0] * 3
-    bursts = [0.0] * 3
-    for number in range(200):
-        alike = spread(alike, [(100, (number + one) % 3) for one in range(6)])
-        bursts = spread(bursts, [(100, 12.0 if one == number % 6 else 0.0) for one in range(6)])
-    assert phi(alike) == pytest.approx(1, abs=0.5)
-    assert phi(bursts) > 5
-    assert phi([0, 0, 0]) == phi([50, 5, 5]) == 2
-    for nothing in ([], [(10, 1)], [(10, 0), (10, 0)], [(5, 5), (5, 5)], [(0, 0), (5, 1)]):
-        assert spread([1, 2, 3], nothing) == [1, 2, 3]
-
-
-# -- canary against control --------------------------------------------------------------------------
-def canary(pairs: tuple[Pair, ...], *, looks: int = 20, control: int = 8, check: Check = ERRORS) -> Judgement:
-    early = [
-        look(one, {"a": (50, 0.5), "b": (50, 0.5), "c": (50, 0.5)}, after=False, control=control)
-        for one in range(10)
-    ]
-    touched = dict(zip("abc", pairs, strict=False))
-    late = [look(10 + one, touched, control=control) for one in range(looks)]
-    return last(CanaryVsControl(), check, early + late)
-
-
-def test_one_bad_account_of_three_is_not_enough_to_fail_nor_to_pass() -> None:
-    judgement = canary(((50, 25), (50, 0.5), (50, 0.5)))
-    assert judgement.verdict is OPEN
-    assert judgement.worst == ("a",)
-    assert "two accounts are needed" in judgement.reason
-    assert canary(((50, 25), (50, 25), (50, 0.5))).verdict is FAIL
-
-
-def test_the_only_account_touched_so_far_may_fail_by_itself_on_ten_times_the_evidence() -> None:
-    assert canary(((50, 25),)).verdict is FAIL
-    harm = canary(((50, 1.6),), looks=12)
-    assert harm.verdict is OPEN
-    assert float(str(harm.numbers["e"])) < 10 / ERRORS.false_alarm
-
-
-def test_a_wave_of_one_account_may_fail_by_its_own_history_and_ceiling() -> None:
-    own = replace(OWN, min_samples=100)
-    both = [*before(a=(50.0, 0.5)), *after(a=(50.0, 25.0))]
-    assert last(BeforeVsAfter(), own, both).verdict is FAIL
-    assert last(Threshold(), CEILING, both).verdict is FAIL
-
-
-def test_many_slightly_worse_accounts_are_none_clearly_worse() -> None:
-    early = [look(n, {f"c{one}": (20, 0.2) for one in range(60)}, after=False, control=8) for n in range(10)]
-    late = [look(20 + n, {f"c{one}": (20, 0.8) for one in range(60)}, control=8) for n in range(2)]
-    judgement = last(CanaryVsControl(), ERRORS, early + late)
-    assert judgement.verdict is OPEN
-    assert "no single account" in judgement.reason
-
-
-def test_a_rise_below_the_harm_asked_for_neither_fails_nor_is_hidden() -> None:
-    assert canary(((500, 6), (500, 6), (500, 6)), looks=500).verdict is PASS  # 1.2 times: below harm
-    judgement = canary(((50, 1.2), (50, 1.2), (50, 1.2)), looks=12)
-    assert judgement.verdict is OPEN  # 2.4 times so far, not certain
-    assert "not for certain" in judgement.reason
-
-
-def test_samples_and_control_must_suffice() -> None:
-    good: tuple[Pair, ...] = ((1, 0), (1, 0), (1, 0))
-    assert "samples of the canary" in canary(good, looks=10).reason
-    assert canary(good, looks=40).verdict is PASS
-    assert "200 are needed" in canary(good, looks=40, check=replace(ERRORS, min_samples=200)).reason
-    looks = list(CASES["canary-vs-control"].healthy)
-    quiet = replace(
-        looks[-1],
-        control=tuple(Cell(account=c.account, n=None, y=None, after=False) for c in looks[-1].control),
-    )
-    judgement = last(CanaryVsControl(), ERRORS, [*looks, quiet])
-    assert (judgement.verdict, "0 control accounts report" in judgement.reason) == (OPEN, True)
-
-
-def test_the_demo_is_caught_within_a_few_looks() -> None:
-    """3 canary accounts, 2 to 10 requests/s each, 1 % errors, harm 30 %: a look a second."""
-    story = Story(before=6, running=10, done=0)
-    looks = stream(story, accounts=3, control=20, before=(4.0, 0.04), after=(4.0, 1.2))
-    found = verdicts(CanaryVsControl(), replace(ERRORS, min_samples=20), looks)
-    assert found.index(FAIL) <= 6 + 4
-    story = Story(before=10, running=20, done=0)
-    looks = stream(story, accounts=3, control=0, before=(5.0, 0.05), after=(5.0, 1.5))
-    found = verdicts(CanaryVsControl(), replace(ERRORS, min_samples=20), looks)
-    assert found.index(FAIL) <= 10 + 5
-
-
-# -- before against after ----------------------------------------------------------------------------
-def test_before_vs_after_needs_a_before_and_two_accounts() -> None:
-    assert last(BeforeVsAfter(), OWN, after(a=(50.0, 25.0), b=(50.0, 25.0))).verdict is OPEN
-    three = [*before(a=(50.0, 0.5), b=(50.0, 0.5), c=(50.0, 0.5))]
-    judgement = last(BeforeVsAfter(), OWN, [*three, *after(a=(50.0, 25.0), b=(50.0, 0.5), c=(50.0, 0.5))])
-    assert (judgement.verdict, judgement.worst) == (OPEN, ("a",))
-    many = {f"c{one}": (20.0, 0.2) for one in range(60)}
-    more = dict.fromkeys(many, (20.0, 0.9))
-    judgement = last(BeforeVsAfter(), OWN, [*before(10, many), *after(2, more)])
-    assert "no account clearly" in judgement.reason
-    few = last(BeforeVsAfter(), OWN, [*before(1, a=(50.0, 0.5)), *after(9, a=(50.0, 0.5))])
-    assert "50 samples before" in few.reason
-    judgement = last(
-        BeforeVsAfter(), OWN,
-        [*before(a=(50.0, 0.5), b=(50.0, 0.5)), *after(4, a=(50.0, 1.3), b=(50.0, 1.3))],
-    )  # fmt: skip
-    assert (judgement.verdict, "not for certain" in judgement.reason) == (OPEN, True)
 
 
 # -- fixed limits ------------------------------------------------------------------------------------
@@ -384,7 +235,7 @@ def test_ten_thousand_accounts_are_judged_in_time(name: str) -> None:
         replace(
             one,
             touched=tuple(
-                replace(cell, account=f"{cell.account}-{n}") for cell in one.touched for n in range(1000)
+                cell._replace(account=f"{cell.account}-{n}") for cell in one.touched for n in range(1000)
             ),
             expected=1000 * one.expected,
         )

@@ -4,12 +4,15 @@ import json
 import socketserver
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Self
-from urllib.parse import parse_qs
+from urllib.error import HTTPError
+from urllib.parse import parse_qs, urlencode
+from urllib.request import Request, urlopen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,20 +88,47 @@ class FaultServer:
                 socketserver.TCPServer.server_bind(self)  # without a look-up of this host's name
                 self.server_name, self.server_port = "127.0.0.1", self.server_address[1]
 
-        self._server = Server(("127.0.0.1", 0), Handling)
+        self._make: Callable[[int], ThreadingHTTPServer] = lambda port: Server(("127.0.0.1", port), Handling)
+        self._server = self._make(0)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._serve()
+
+    def _serve(self) -> None:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+        self._thread.start()
 
     def __enter__(self) -> Self:
-        self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._end()
+
+    def _end(self) -> None:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(5)
+
+    @contextmanager
+    def down(self) -> Iterator[None]:
+        """Nobody listens; then somebody does again, at the same port."""
+        self._end()
+        try:
+            yield
+        finally:
+            self._server = self._make(self._server.server_port)
+            self._serve()
+
+    @contextmanager
+    def answering(self, change: Callable[[Asked, Handler], Answer]) -> Iterator[None]:
+        """Another handler for a while, which may ask the one before."""
+        before = self.handler
+        self.handler = lambda asked: change(asked, before)
+        try:
+            yield
+        finally:
+            self.handler = before
 
 
 def success(kind: str, result: object, **beside: object) -> Answer:
@@ -107,3 +137,23 @@ def success(kind: str, result: object, **beside: object) -> Answer:
         body=json.dumps({"status": "success", "data": {"resultType": kind, "result": result}, **beside}),
         headers={"Content-Type": "application/json"},
     )
+
+
+def relay(url: str) -> Handler:
+    """Hands every request on to a real server, and its answer back."""
+
+    def ask(asked: Asked) -> Answer:
+        headers = {
+            name: asked.headers[name] for name in ("content-type", "authorization") if name in asked.headers
+        }
+        body = urlencode(asked.form).encode() if asked.method == "POST" else None
+        request = Request(url + asked.path, data=body, headers=headers, method=asked.method)
+        try:
+            with urlopen(request, timeout=30) as answer:
+                return Answer(
+                    body=answer.read(), status=answer.status, headers={"Content-Type": "application/json"}
+                )
+        except HTTPError as error:
+            return Answer(body=error.read(), status=error.code)
+
+    return ask

@@ -12,7 +12,8 @@ import pytest
 from ringctl.core.errors import SourceUnavailable
 from ringctl.core.policy import Counter
 from ringctl.core.timing import SECOND
-from ringctl.metrics.prometheus import Prometheus, queries, selector
+from ringctl.metrics.prometheus import Prometheus
+from ringctl.metrics.promql import queries, selector
 from ringctl.metrics.scrape import Scrape
 from ringctl.ports.metrics import MetricSource
 from tests.metrics.faulty import Answer, Asked, FaultServer, success
@@ -209,7 +210,14 @@ def test_prometheus_asks_by_post_at_one_time_and_maps_by_the_account(server: Fau
     assert (reading.at_us, reading.oldest_us) == (1_700_000_000_250_000, 1_699_999_998_250_000)
     assert not reading.partial
     said = "\n".join(reading.warnings)
-    for word in ("no label account", "c is NaN", "d is NaN", "e is NaN", "old is 61 s old", "unknown age"):
+    for word in (
+        "no label account",
+        "c is NaN",
+        "d is NaN",
+        "e is there twice",
+        "old is 61 s old",
+        "unknown age",
+    ):
         assert word in said
     assert {asked.method for asked in server.asked} == {"POST"}
     assert {asked.path for asked in server.asked} == {"/api/v1/query"}

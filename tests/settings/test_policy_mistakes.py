@@ -133,7 +133,7 @@ CASES = [
     ("RC3017", "    source: edge\n", "    source: edge\n    «bad: {counter: x}\n", "either `value`"),
     ("RC3017", "token: {file: prom.token}", "token: «{file: a, env: B}", "one of them"),
     ("RC3017", 'match: {code: "5.."}', 'match: {«account: "5.."}', "label of the account"),
-    ("RC3017", "type: prometheus, ", "type: prometheus, «urls: [], ", "has one `url`"),
+    ("RC3017", "type: prometheus, ", "type: prometheus, «urls: [], ", "is not for `prometheus`"),
     ("RC3017", "type: scrape, ", 'type: scrape, «urls: ["http://a/"], ', "both `url` and `urls`"),
     ("RC3016", 'scrape, url: "http://127.0.0.1:9100/metrics"', "scrape, urls: «[]", "is empty"),
     ("RC3016", '"http://127.0.0.1:9090"', '«"http://[::1"', "not an address"),

@@ -23,14 +23,16 @@ class SimSource(ScriptedSource):
         self._faults = faults
         self._oracle = oracle
 
-    def read(self, counters: Collection[Counter], timeout_s: float) -> Reading:
+    def read(
+        self, counters: Collection[Counter], timeout_s: float, *, accounts: Collection[str] | None = None
+    ) -> Reading:
         """One reading. Raises SourceUnavailable while it is down, and now and then."""
         self._faults.point()
         rates = self._faults.rates
         if self.out or (rates.missing and self._faults.world.random.random() < rates.missing):
             raise SourceUnavailable("simulated: connection refused")
         self.asked.clear()
-        reading = super().read(counters, timeout_s)
+        reading = super().read(counters, timeout_s, accounts=accounts)
         self._faults.point()
         if self.gone or (rates.absent and self._faults.world.random.random() < rates.absent):
             return Reading(at_us=reading.at_us, values={counter: {} for counter in counters})

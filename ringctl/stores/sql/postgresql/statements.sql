@@ -103,6 +103,11 @@ on conflict (rollout, wave, check_name) do update set verdict = excluded.verdict
        at_us = excluded.at_us, error = excluded.error, numbers = excluded.numbers,
        failed = greatest(latest_verdict.failed, excluded.failed)
 
+-- name: untouched_among
+select m.account from json_array_elements_text(cast(:accounts as json)) with ordinality as one (account, place)
+  join member m on m.rollout = :rollout and m.account = one.account
+ where m.touched_us is null order by one.place
+
 -- name: unlike_members
 select m.id, 'is_open' from member m where m.is_open <>
        (not exists (select 1 from task t where t.member = m.id and t.state in ('done', 'skipped')))::int

@@ -1,0 +1,75 @@
+"""From recorded tracks of raw counters to cells of the past: differenced as live looks are (DESIGN 12.21).
+
+A track is one counter of one account at grid times, raw and cumulative. A counter that went down was reset: the
+interval is missing, not negative. So is one with a gap: nothing is spread over hours that were not seen.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Protocol
+
+from ringctl.core.learning import Past
+from ringctl.core.policy import Check, Count, Counter, Ratio
+from ringctl.core.timing import MINUTE, Instant, Span
+
+
+class RawTrack(Protocol):
+    """What is needed of a track (`ringctl.ports.metrics.Track` has it)."""
+
+    @property
+    def counter(self) -> Counter:
+        """Which counter."""
+        ...
+
+    @property
+    def account(self) -> str:
+        """Whose."""
+        ...
+
+    @property
+    def points(self) -> Sequence[tuple[Instant, float]]:
+        """Time and raw cumulative value."""
+        ...
+
+
+def from_tracks(check: Check, tracks: Iterable[RawTrack], step_us: Span) -> list[Past]:
+    """The cells of a check's measure, in the order of time (then of account)."""
+    found: dict[str, dict[Counter, Sequence[tuple[Instant, float]]]] = {}
+    for track in tracks:
+        found.setdefault(track.account, {})[track.counter] = track.points
+    cells: list[Past] = []
+    for account, counters in found.items():
+        cells += _cells(check, account, counters, step_us)
+    cells.sort(key=lambda cell: (cell.at_us, cell.account))
+    return cells
+
+
+def _cells(
+    check: Check, account: str, counters: Mapping[Counter, Sequence[tuple[Instant, float]]], step_us: Span
+) -> list[Past]:
+    measure = check.measure
+    if isinstance(measure, Count):
+        grown = _grown(counters.get(measure.of, ()), step_us)
+        return [Past(at, account, span / MINUTE, y, span / MINUTE) for at, (y, span) in sorted(grown.items())]
+    if not isinstance(measure, Ratio):
+        return []
+    every, bad = _grown(counters.get(measure.n, ()), step_us), _grown(counters.get(measure.y, ()), step_us)
+    # a series of bad events that was never there counted none, where it is by name a part of all
+    nothing = measure.of_counts and measure.y.name == measure.n.name and measure.y not in counters
+    cells = []
+    for at, (n, span) in sorted(every.items()):
+        y = 0.0 if nothing else bad.get(at, (math.nan, 0))[0]
+        if y >= 0 and n > 0:
+            cells.append(Past(at, account, n, y, span / MINUTE))
+    return cells
+
+
+def _grown(points: Sequence[tuple[Instant, float]], step_us: Span) -> dict[Instant, tuple[float, Span]]:
+    """Time -> growth since the point before, and how long that took."""
+    found = {}
+    for (before_us, before), (at_us, value) in pairwise(points):
+        span = at_us - before_us
+        if value >= before and 0 < span <= 2 * step_us and math.isfinite(value) and math.isfinite(before):
+            found[at_us] = (value - before, span)
+    return found

@@ -1,0 +1,63 @@
+"""Recorded tracks become cells of the past as live looks do."""
+
+import math
+from typing import NamedTuple
+
+from ringctl.core.learning import Past
+from ringctl.core.policy import Check, Count, Counter, FailIf, Ratio, StepMeasure
+from ringctl.core.timing import HOUR, Instant
+from ringctl.core.tracks import from_tracks
+
+BAD = Counter(name="requests", match={"code": "5.."})
+ALL = Counter(name="requests")
+OTHER = Counter(name="errors")
+ERRORS = Check(
+    name="errors", source="p", measure=Ratio(y=BAD, n=ALL, of_counts=True), compare="x", fail_if=FailIf()
+)
+
+
+class Track(NamedTuple):
+    counter: Counter
+    account: str
+    points: tuple[tuple[Instant, float], ...]
+
+
+def points(*values: float, start: int = 1) -> tuple[tuple[Instant, float], ...]:
+    return tuple(
+        ((start + place) * HOUR, value) for place, value in enumerate(values) if not math.isnan(value)
+    )
+
+
+def cells(check: Check, *tracks: Track) -> list[Past]:
+    return from_tracks(check, tracks, HOUR)
+
+
+def test_growth_between_points_and_none_where_there_was_a_reset_or_a_gap() -> None:
+    found = cells(
+        ERRORS,
+        Track(ALL, "a", points(100, 150, 20, 60, math.nan, math.nan, math.nan, 100, 130)),
+        Track(BAD, "a", points(1, 2, 0, 1, math.nan, math.nan, math.nan, 2, 2)),
+    )
+    assert [(one.at_us // HOUR, one.n, one.y, one.minutes) for one in found] == [
+        (2, 50.0, 1.0, 60.0), (4, 40.0, 1.0, 60.0), (9, 30.0, 0.0, 60.0),
+    ]  # fmt: skip
+
+
+def test_no_series_of_bad_events_is_none_only_where_it_is_a_part_of_all() -> None:
+    assert [one.y for one in cells(ERRORS, Track(ALL, "a", points(1, 2)))] == [0.0]
+    other = Check(
+        name="e", source="p", measure=Ratio(y=OTHER, n=ALL, of_counts=True), compare="x", fail_if=FailIf()
+    )
+    assert cells(other, Track(ALL, "a", points(1, 2))) == []
+
+
+def test_counts_are_events_by_minutes_and_steps_have_no_past() -> None:
+    count = Check(name="c", source="p", measure=Count(of=ALL), compare="x", fail_if=FailIf())
+    assert cells(count, Track(ALL, "b", points(0, 5)), Track(ALL, "a", points(0, 6))) == [
+        Past(2 * HOUR, "a", 60.0, 6.0, 60.0),
+        Past(2 * HOUR, "b", 60.0, 5.0, 60.0),
+    ]
+    steps = Check(
+        name="s", source="steps", measure=StepMeasure(name="duration"), compare="x", fail_if=FailIf()
+    )
+    assert cells(steps, Track(ALL, "a", points(0, 5))) == []

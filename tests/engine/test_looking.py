@@ -1,0 +1,280 @@
+"""What a look rests on: a control that is kept, a past that may fail, accounts that fall silent, slow steps."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from ringctl.core import acts, builtin, controls
+from ringctl.core.errors import SourceUnavailable
+from ringctl.core.facts import Lasted
+from ringctl.core.states import Verdict, WaveState
+from ringctl.core.timing import DAY, HOUR, MINUTE, SECOND
+from ringctl.engine import pasts
+from ringctl.engine.looking import CONTROL
+from ringctl.engine.observe import Observer
+from ringctl.ports.metrics import Track
+from tests.engine.hand import opened
+
+
+def control(world, rollout, wave=0) -> list[str]:
+    """The control that is saved for a wave."""
+    now = world.load(rollout)
+    states = world.parts.store.watched(now, now.waves[wave]).states
+    return json.loads(states[CONTROL])["accounts"]
+
+
+def numbers(world, rollout, check="errors") -> dict:
+    return dict(world.facts(rollout).checks[check].numbers)
+
+
+# -- control ---------------------------------------------------------------------------------------
+def test_a_wave_s_control_is_chosen_once_and_said(world):
+    rollout = world.looks(world.start(), 2)
+    chosen = control(world, rollout)
+    wave = world.members(rollout.waves[0])
+    assert chosen
+    assert not set(chosen) & set(wave)
+    world.observer = Observer(parts=world.parts)  # a node that starts again
+    rollout = world.looks(rollout, 3)
+    assert control(world, rollout) == chosen
+    said = numbers(world, rollout)
+    assert said["control_accounts"] == len(chosen)
+    assert (
+        said["control_note"]
+        == f"{len(chosen)} accounts not touched yet: {len(chosen)} of the wave's traits and size"
+    )
+    assert said["accounts"] == [len(wave), len(wave)]
+
+
+def folded(world, rollout) -> set[str]:
+    """Accounts that the latest look of the first wave has counted."""
+    now = world.load(rollout)
+    return set(json.loads(world.parts.store.watched(now, now.waves[0]).states["errors"])["fold"]["a"])
+
+
+def touch_a_control_account(world):
+    """A rollout of which an account of the canary's control is touched by another wave; and that account."""
+    rollout = world.looks(world.start(), 3)
+    victim = control(world, rollout)[0]
+    with world.parts.store.database.write() as tx:
+        key = tx.one("rollout_key", id=rollout.id)[0]
+        ((member,),) = [row[:1] for row in tx.rows("member_to_draw", rollout=key, account=victim)]
+        tx.run("touch_member", id=member, now=1)
+    return rollout, victim
+
+
+def assert_touched_account_left(world):
+    rollout, victim = touch_a_control_account(world)
+    before = control(world, rollout)
+    assert victim in folded(world, rollout)
+    rollout = world.looks(rollout, 1)
+    assert victim not in folded(world, rollout)
+    assert numbers(world, rollout)["control_accounts"] == len(before) - 1
+    assert control(world, rollout) == before, "the list itself stays, and none is added"
+
+
+def test_an_account_that_is_touched_leaves_the_control(world):
+    assert_touched_account_left(world)
+
+
+def test_a_control_that_keeps_touched_accounts_is_seen(world, monkeypatch):
+    monkeypatch.setattr(controls, "remaining", lambda chosen, _left, **_: (chosen.accounts, ""))
+    with pytest.raises(AssertionError):
+        assert_touched_account_left(world)
+
+
+def test_without_control_the_reason_says_so(world):
+    world.fleet(inner=3, outer=3)
+    rollout = world.looks(world.start(), 3)
+    state = world.facts(rollout).checks["errors"]
+    assert "without control: 4 untouched accounts are left to compare with, 5 are needed" in state.reason
+    assert state.numbers["control_accounts"] == 0
+
+
+# -- the past --------------------------------------------------------------------------------------
+class Remembering:
+    """A source with a past: a hundred requests an hour; or one that fails to tell it `failures` times."""
+
+    def __init__(self, source, failures: int = 0) -> None:
+        self.source, self.failures = source, failures
+        self.asked: list[dict] = []
+        self.name = source.name
+
+    def read(self, counters, timeout_s, *, accounts=None):
+        return self.source.read(counters, timeout_s, accounts=accounts)
+
+    def history(self, counters, **asked):
+        self.asked.append(asked)
+        if len(self.asked) <= self.failures:
+            raise SourceUnavailable("no such range", code="RC8005")
+        times = range(asked["from_us"], asked["to_us"] + 1, asked["step_us"])
+        for counter in counters:
+            rate = 1 if counter.name == "bad" else 100
+            for account in asked["accounts"]:
+                yield Track(counter, account, tuple((at, float(rate * n)) for n, at in enumerate(times)))
+
+
+def remembering(world, failures: int = 0) -> Remembering:
+    source = Remembering(world.source, failures)
+    world.parts = replace(world.parts, source=lambda _spec: source)
+    world.observer = Observer(parts=world.parts)
+    return source
+
+
+def test_the_past_is_asked_for_once_before_anything_is_touched(world):
+    source = remembering(world)
+    rollout = world.looks(world.start(), 3)
+    (asked,) = source.asked
+    assert (asked["to_us"] - asked["from_us"], asked["step_us"]) == (14 * DAY, HOUR)
+    assert asked["to_us"] % HOUR == 0
+    assert set(asked["accounts"]) == {*world.members(rollout.waves[0]), *control(world, rollout)}
+    said = numbers(world, rollout)
+    assert "336 h of history" in said["learnt"]
+    assert "history_error" not in said
+
+
+def assert_a_failed_past_is_noted(world):
+    source = remembering(world, failures=99)
+    rollout = world.looks(world.start(), 11)
+    assert len(source.asked) == pasts.TRIES
+    said = numbers(world, rollout)
+    assert said["history_error"] == "RC8005: no such range"
+    assert "history" not in said["learnt"]
+    assert "watched before" in said["learnt"]
+    assert world.load(rollout).waves[0].state is WaveState.OPEN  # learning goes on by the recorded baseline
+
+
+def test_a_past_that_fails_is_noted_and_the_baseline_does(world):
+    assert_a_failed_past_is_noted(world)
+
+
+def test_a_failed_past_taken_for_an_empty_one_is_seen(world, monkeypatch):
+    monkeypatch.setattr(pasts, "note", lambda _state: "")
+    with pytest.raises((AssertionError, KeyError)):
+        assert_a_failed_past_is_noted(world)
+
+
+def test_a_past_that_comes_late_takes_the_place_of_the_minutes(world):
+    source = remembering(world, failures=2)
+    rollout = world.looks(world.start(), 4)
+    assert len(source.asked) == 3
+    assert "336 h of history" in numbers(world, rollout)["learnt"]
+
+
+def test_a_past_that_never_ends_is_given_up(world):
+    source = remembering(world)
+    real = source.history
+
+    def slow(counters, **asked):
+        for track in real(counters, **asked):
+            world.clock.advance(pasts.SLOW_S)
+            yield track
+
+    source.history = slow
+    past = pasts.ask(source, world.load(world.start()).policy.checks.values(), ["i1"], 20 * DAY, world.clock)
+    assert past.error == "RC8004: its history took longer than 20 s"
+
+
+def test_a_source_without_a_past_is_not_asked(world):
+    assert pasts.ask(world.source, (), ["i1"], 20 * DAY, world.clock) is None
+
+
+# -- accounts that fall silent ---------------------------------------------------------------------
+def test_an_account_that_goes_silent_in_the_bake_holds_the_wave_by_name(world):
+    rollout = opened(world)
+    world.node().work(rollout)
+    rollout = world.looks(rollout, 1)
+    lost = world.members(rollout.waves[0])[0]
+    world.source.absent(lost)
+    rollout = world.looks(rollout, 70)
+    state = world.facts(rollout).checks["errors"]
+    assert state.verdict is Verdict.INCONCLUSIVE
+    assert f"{lost} had data and has been absent for" in state.reason
+    assert lost in state.numbers["missing"]
+    assert rollout.hold("idle")
+
+
+# -- time that samples cover -----------------------------------------------------------------------
+def test_a_long_gap_is_credited_where_the_samples_cover_it(world):
+    rollout = opened(world)
+    world.node().work(rollout)
+    rollout = world.looks(rollout, 1)
+    before = world.facts(rollout).bake_us
+    world.look(rollout, seconds=40)
+    assert world.facts(rollout).bake_us - before == pytest.approx(40 * SECOND, abs=SECOND)
+
+
+def test_a_long_gap_without_the_accounts_samples_is_credited_as_a_look(world):
+    rollout = opened(world)
+    world.node().work(rollout)
+    rollout = world.looks(rollout, 1)
+    before = world.facts(rollout).bake_us
+    world.source.absent(*world.members(rollout.waves[0]))
+    world.look(rollout, seconds=40)
+    assert world.facts(rollout).bake_us - before <= 2 * SECOND
+
+
+# -- built-in checks -------------------------------------------------------------------------------
+def with_builtin(rollout):
+    """The rollout's policy with the built-in checks, as settings add them."""
+    policy = rollout.policy
+    checks = builtin.checks(every_us=SECOND)
+    rings = tuple(replace(ring, gates=tuple(dict.fromkeys((*ring.gates, *checks)))) for ring in policy.rings)
+    return replace(rollout, policy=replace(policy, checks={**policy.checks, **checks}, rings=rings))
+
+
+def test_builtin_checks_pass_with_the_wave_and_take_no_part_in_baseline_and_control(world):
+    rollout = world.start()
+    for _ in range(12):
+        world.clock.advance(1)
+        world.observer.observe(with_builtin(world.load(rollout)))
+    facts = world.facts(rollout)
+    assert facts.baseline_us >= 10 * SECOND
+    assert facts.checks["overshoot"].verdict is Verdict.INCONCLUSIVE
+    rollout = world.reconcile(rollout).rollout
+    world.node().work(rollout)
+    rollout = world.looks(rollout, 1)
+    world.clock.advance(1)
+    world.observer.observe(with_builtin(world.load(rollout)))
+    found = world.facts(rollout).checks
+    assert {found["overshoot"].verdict, found["recreated"].verdict} == {Verdict.PASS}
+
+
+def test_a_key_that_existed_fails_the_gate(world, monkeypatch):
+    rollout = opened(world)
+    store = type(world.parts.store)
+    account = world.members(rollout.waves[0])[0]
+    real = store.step_measures
+    monkeypatch.setattr(store, "step_measures", lambda *args: {**real(*args), "duplicates": {account: 1.0}})
+    world.clock.advance(1)
+    world.observer.observe(with_builtin(rollout))
+    assert world.facts(rollout).checks["recreated"].failed
+
+
+def test_a_step_beyond_its_size_class_holds_before_the_next_account_until_it_is_resumed(world, monkeypatch):
+    rollout = opened(world)
+    now = world.parts.store.now_us()
+    lasted = [Lasted(f"a{n}", "encode", 1, 10.0, now - 10 * SECOND, now) for n in range(3)]
+    lasted.append(Lasted("slow", "encode", 1, 10.0, now - MINUTE, None))
+    store = type(world.parts.store)
+    monkeypatch.setattr(store, "step_times", lambda *_: tuple(lasted))
+
+    def look():
+        world.clock.advance(1)
+        world.observer.observe(with_builtin(world.load(rollout)))
+        return world.reconcile(rollout).rollout
+
+    held = look().hold("overshoot")
+    assert (held.error, held.ends_itself) == ("RC1020", False)
+    assert "slow: step encode has taken 1 m 0" in held.reason
+    world.node().work(world.load(rollout))
+    assert world.facts(rollout).done == 0, "no account is claimed"
+    assert look().hold("overshoot").since_us == held.since_us, "told once"
+    current = world.load(rollout)
+    step = acts.resume(current, actor="ann", reason="it is a large one")
+    world.parts.store.apply(step, expected=current.version, actor="ann")
+    assert world.reconcile(rollout).rollout.hold("overshoot") is None
+    assert look().hold("overshoot") is None
+    lasted.append(Lasted("slower", "encode", 1, 10.0, now - HOUR, None))
+    assert "slower" in look().hold("overshoot").reason

@@ -1,0 +1,141 @@
+"""Recorded lines: what is read, what is missing, what is refused."""
+
+import json
+import random
+
+import pytest
+
+from ringctl.core.errors import InvalidInput
+from ringctl.core.policy import Count, Counter, StepMeasure
+from ringctl.engine.recorded import Event, Row, parse, read, step_of
+from tests.gates.checks import EMPTY, ERRORS
+
+REQUESTS = ERRORS.__class__(
+    name="requests", source="p", measure=Count(of=Counter(name="r")), compare="x", fail_if=ERRORS.fail_if
+)
+STEPS = ERRORS.__class__(
+    name="slow",
+    source="steps",
+    measure=StepMeasure(name="duration"),
+    compare="threshold",
+    fail_if=ERRORS.fail_if,
+)
+CHECKS = {"errors": ERRORS, "answers": EMPTY, "requests": REQUESTS, "slow": STEPS}
+GOOD = {"t": 1, "account": "a", "cohort": "canary", "check": "errors", "n": 50, "y": 1}
+
+
+def lines(*items):
+    return [json.dumps(one) for one in items]
+
+
+def rows(*items):
+    return parse(lines(*items), "x", CHECKS).rows
+
+
+def test_what_each_kind_of_check_reads() -> None:
+    assert rows(GOOD) == [Row(1.0, "a", "canary", "errors", 50.0, 1.0)]
+    value = {**GOOD, "check": "answers", "n": 4, "value": 2.5}
+    assert rows(value)[0][4:] == (4.0, 10.0)
+    del value["n"]
+    assert rows(value)[0][4:] == (1.0, 2.5)
+    assert rows({**GOOD, "check": "answers"})[0][4:] == (50.0, 1.0)
+    count = {**GOOD, "check": "requests", "y": 7}
+    del count["n"]
+    assert rows(count)[0][4:] == (1.0, 7.0)
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {**GOOD, "n": None},
+        {**GOOD, "y": None},
+        {**GOOD, "y": float("nan")},
+        {**GOOD, "n": float("inf")},
+        {**GOOD, "check": "answers", "value": None},
+        {**GOOD, "check": "answers", "value": float("nan")},
+        {**GOOD, "check": "requests", "y": None},
+    ],
+)
+def test_null_and_not_a_number_are_missing(item) -> None:
+    found = parse(lines(item), "x", CHECKS)
+    assert found.rows[0][4:] == (None, None)
+    assert bool(found.warnings) is (None not in item.values())
+
+
+def test_order_and_repetition_change_nothing_and_disagreement_is_missing() -> None:
+    many = [{**GOOD, "t": t, "account": a, "y": t % 3} for t in range(1, 30) for a in "abc"]
+    straight = rows(*many)
+    shuffled = many * 2
+    random.Random(3).shuffle(shuffled)
+    assert rows(*shuffled) == straight
+    found = parse(lines(*many, {**many[0], "y": 9}), "x", CHECKS)
+    assert found.rows[0][4:] == (None, None)
+    assert "disagree" in found.warnings[0]
+    both = rows({**GOOD, "cohort": "control"}, GOOD)
+    assert (both[0].cohort, both[0].n) == ("canary", None)
+
+
+def test_events_and_empty_lines() -> None:
+    found = parse([*lines({"t": 5, "account": "a", "event": "start"}), "", b"  ", *lines(GOOD)], "x", CHECKS)
+    assert found.events == [Event(5.0, "a", "start")]
+    assert len(found.rows) == 1
+
+
+def test_the_only_check_need_not_be_named() -> None:
+    item = {key: value for key, value in GOOD.items() if key != "check"}
+    assert parse(lines(item), "x", {"errors": ERRORS}).rows[0].check == "errors"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("{", "not a JSON object"),
+        ("[1]", "here is list"),
+        (json.dumps({**GOOD, "t": "1"}), "`t` must be"),
+        (json.dumps({**GOOD, "t": True}), "`t` must be"),
+        (json.dumps({**GOOD, "t": 1e300}), "`t` must be"),
+        (json.dumps({**GOOD, "account": ""}), "`account`"),
+        (json.dumps({**GOOD, "account": 7}), "`account`"),
+        (json.dumps({**GOOD, "cohort": "canry"}), "`cohort` must be"),
+        (json.dumps({**GOOD, "check": "erors"}), 'no check "erors"'),
+        (json.dumps({**GOOD, "check": None}), "`check` is missing"),
+        (json.dumps({**GOOD, "check": "slow"}), "own steps"),
+        (json.dumps({**GOOD, "y": 51}), "51 bad ones of 50"),
+        (json.dumps({**GOOD, "y": -1}), "negative"),
+        (json.dumps({**GOOD, "y": "1"}), "`y` must be a number"),
+        (json.dumps({**GOOD, "y": True}), "`y` must be a number"),
+        (json.dumps({**GOOD, "N": 3}), "unknown key `N`"),
+        (json.dumps({"t": 1, "account": "a", "cohort": "canary", "check": "errors", "n": 3}), "needs `n`"),
+        (json.dumps({"t": 1, "account": "a", "cohort": "canary", "check": "requests"}), "needs `y`"),
+        (
+            json.dumps({"t": 1, "account": "a", "cohort": "canary", "check": "answers", "n": 3}),
+            "needs `value`",
+        ),
+        (json.dumps({"t": 1, "account": "a", "event": "stop"}), "`event` must be"),
+        (
+            '{"t": 1, "account": "a", "cohort": "canary", "check": "errors", "n": 1'
+            + "0" * 400
+            + ', "y": 1}',
+            "large",
+        ),
+    ],
+)
+def test_wrong_lines_are_refused_with_their_number(line, said) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        parse([json.dumps(GOOD), line], "series.ndjson", CHECKS)
+    (finding,) = caught.value.findings
+    assert (finding.code, finding.line, finding.path) == ("RC1001", 2, "series.ndjson")
+    assert said in finding.message
+
+
+def test_a_file_that_cannot_be_read(tmp_path) -> None:
+    with pytest.raises(InvalidInput, match="cannot be read"):
+        read(tmp_path / "none", CHECKS)
+    (tmp_path / "one").write_text(json.dumps(GOOD))
+    assert len(read(tmp_path / "one", CHECKS).rows) == 1
+
+
+def test_the_step_is_the_most_common_distance() -> None:
+    assert step_of([1, 2, 3, 9, 10]) == 1
+    assert step_of([5]) == 1
+    assert step_of([0, 5, 10, 11]) == 5

@@ -1,0 +1,53 @@
+"""Counts against the same accounts before, at their edges."""
+
+from dataclasses import replace
+
+from ringctl.core.policy import Count, Counter, FailIf
+from ringctl.core.states import Verdict
+from ringctl.core.timing import MINUTE
+from ringctl.gates.before_vs_after import BeforeVsAfter
+from ringctl.testing.judge_suite import Case, Story, conform, stream
+from tests.gates.checks import OWN
+from tests.gates.looks import after, before, last
+
+PASS, FAIL, OPEN = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
+
+
+def test_it_needs_a_before_and_more_than_one_bad_account() -> None:
+    assert last(BeforeVsAfter(), OWN, after(a=(50.0, 25.0), b=(50.0, 25.0))).verdict is OPEN
+    three = before(a=(50.0, 0.5), b=(50.0, 0.5), c=(50.0, 0.5))
+    judgement = last(BeforeVsAfter(), OWN, [*three, *after(a=(50.0, 25.0), b=(50.0, 0.5), c=(50.0, 0.5))])
+    assert (judgement.verdict, judgement.worst[0]) == (OPEN, "a")
+    assert "one account alone" in judgement.reason
+    few = last(BeforeVsAfter(), OWN, [*before(1, a=(50.0, 0.5)), *after(9, a=(50.0, 0.5))])
+    assert "50 samples before" in few.reason
+    assert few.needs_before
+    judgement = last(
+        BeforeVsAfter(), OWN,
+        [*before(a=(50.0, 0.5), b=(50.0, 0.5)), *after(4, a=(50.0, 1.3), b=(50.0, 1.3))],
+    )  # fmt: skip
+    assert (judgement.verdict, "not ruled out" in judgement.reason) == (OPEN, True)
+
+
+def test_a_wave_of_one_account_may_fail_by_its_own_past() -> None:
+    both = [*before(a=(50.0, 0.5)), *after(a=(50.0, 25.0))]
+    assert last(BeforeVsAfter(), replace(OWN, min_samples=100), both).verdict is FAIL
+
+
+def test_nothing_before_and_nothing_after_passes_on_the_samples_asked_for() -> None:
+    judgement = last(BeforeVsAfter(), OWN, [*before(a=(50.0, 0.0)), *after(a=(50.0, 0.0))])
+    assert (judgement.verdict, "no event at all" in judgement.reason) == (PASS, True)
+
+
+def test_traffic_against_the_hours_before() -> None:
+    check = replace(
+        OWN, measure=Count(of=Counter(name="requests")), fail_if=FailIf(decrease=0.5), min_samples=20
+    )
+    story = Story(before=60, running=2, done=60, every_us=MINUTE)
+
+    def made(rate: float) -> Case:
+        healthy = stream(story, accounts=3, control=0, before=(1.0, 20.0), after=(1.0, 20.0))
+        harmful = stream(story, accounts=3, control=0, before=(1.0, 20.0), after=(1.0, rate))
+        return Case(judge=BeforeVsAfter(), check=check, healthy=healthy, harmful=harmful)
+
+    conform(made(4.0))

@@ -1,0 +1,190 @@
+"""Counts against control, at their edges."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from ringctl.core import panel
+from ringctl.core.judging import Cell, Evidence, Judgement, JudgeState
+from ringctl.core.learning import Past
+from ringctl.core.policy import Check, Count, Counter, FailIf
+from ringctl.core.states import Verdict
+from ringctl.core.timing import HOUR, MINUTE
+from ringctl.gates import absence, evidence
+from ringctl.gates.split import Split, directions
+from ringctl.testing.judge_suite import Case, Story, conform, stream, verdicts
+from tests.gates.checks import CASES, ERRORS, case
+from tests.gates.looks import Pair, last, look
+
+PASS, FAIL, OPEN = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
+REQUESTS = replace(
+    ERRORS,
+    measure=Count(of=Counter(name="http_requests_total")),
+    fail_if=FailIf(decrease=0.5),
+    min_samples=20,
+)
+FLAG_OFF = replace(ERRORS, compare="unchanged")
+
+
+def canary(pairs: tuple[Pair, ...], *, looks: int = 20, control: int = 8, check: Check = ERRORS) -> Judgement:
+    early = [
+        look(one, {"a": (50, 0.5), "b": (50, 0.5), "c": (50, 0.5)}, after=False, control=control)
+        for one in range(10)
+    ]
+    touched = dict(zip("abc", pairs, strict=False))
+    late = [look(10 + one, touched, control=control) for one in range(looks)]
+    return last(Split(), check, early + late)
+
+
+def test_one_bad_account_of_three_is_not_enough_to_fail_nor_to_pass() -> None:
+    judgement = canary(((50, 25), (50, 0.5), (50, 0.5)))
+    assert judgement.verdict is OPEN
+    assert judgement.worst[0] == "a"
+    assert "one account alone does not fail" in judgement.reason
+    assert canary(((50, 25), (50, 25), (50, 0.5))).verdict is FAIL
+
+
+def test_the_only_account_touched_so_far_may_fail_by_itself_on_ten_times_the_evidence() -> None:
+    assert canary(((50, 25),)).verdict is FAIL
+    harm = canary(((50, 2.6),), looks=7)
+    assert harm.verdict is OPEN
+    assert float(str(harm.numbers["e"])) < 10 / ERRORS.false_alarm
+
+
+def test_harm_spread_thin_over_many_accounts_fails_though_none_is_clearly_worse() -> None:
+    early = [look(n, {f"c{one}": (20, 0.2) for one in range(60)}, after=False, control=8) for n in range(10)]
+    late = [look(20 + n, {f"c{one}": (20, 0.5) for one in range(60)}, control=8) for n in range(20)]
+    judgement = last(Split(), ERRORS, early + late)
+    assert (judgement.verdict, judgement.numbers["worse"]) == (FAIL, 0)
+
+
+def test_a_rise_below_the_harm_asked_for_neither_fails_nor_is_hidden() -> None:
+    assert canary(((500, 6), (500, 6), (500, 6)), looks=500).verdict is PASS  # 1.2 times: below harm
+    judgement = canary(((50, 1.2), (50, 1.2), (50, 1.2)), looks=12)
+    assert judgement.verdict is OPEN  # 2.4 times so far, not certain
+    assert "not ruled out" in judgement.reason
+
+
+def test_samples_and_control_must_suffice() -> None:
+    good: tuple[Pair, ...] = ((1, 0), (1, 0), (1, 0))
+    assert "samples of the canary" in canary(good, looks=10).reason
+    looks = list(CASES["split"].healthy)
+    quiet = replace(
+        looks[-1],
+        control=tuple(Cell(account=c.account, n=None, y=None, after=False) for c in looks[-1].control),
+    )
+    judgement = last(Split(), ERRORS, [*looks, quiet])
+    assert (judgement.verdict, "0 control accounts report" in judgement.reason) == (OPEN, True)
+
+
+def test_no_event_at_all_on_either_side_passes_after_the_samples_asked_for() -> None:
+    looks = [look(n, {"a": (50, 0), "b": (50, 0)}, after=n > 4) for n in range(5 + 3)]
+    clean = [
+        replace(one, control=tuple(Cell(f"k{k}", 50.0, 0.0, after=False) for k in range(8))) for one in looks
+    ]
+    judgement = last(Split(), ERRORS, clean)
+    assert judgement.verdict is PASS
+    assert "no event at all" in judgement.reason
+    assert last(Split(), replace(ERRORS, min_samples=1000), clean).verdict is OPEN
+
+
+def test_the_demo_is_caught_within_a_few_looks() -> None:
+    """3 canary accounts, 2 to 10 requests/s each, 1 % errors, harm 30 %: a look a second."""
+    story = Story(before=6, running=10, done=0)
+    looks = stream(story, accounts=3, control=20, before=(4.0, 0.04), after=(4.0, 1.2))
+    found = verdicts(Split(), replace(ERRORS, min_samples=20), looks)
+    assert found.index(FAIL) <= 6 + 4
+    story = Story(before=10, running=20, done=0)
+    looks = stream(story, accounts=3, control=0, before=(5.0, 0.05), after=(5.0, 1.5))
+    found = verdicts(Split(), replace(ERRORS, min_samples=20), looks)
+    assert found.index(FAIL) <= 10 + 5
+
+
+def test_directions() -> None:
+    assert directions(ERRORS) == (2.0,)
+    assert directions(REQUESTS) == (0.5,)
+    assert directions(replace(ERRORS, fail_if=FailIf(increase=1.0, decrease=0.5))) == (2.0, 0.5)
+    assert directions(FLAG_OFF) == (2.0, 0.5)
+    assert directions(replace(ERRORS, fail_if=FailIf())) == ()
+
+
+@pytest.mark.parametrize("times", [4.0, 0.2])
+def test_a_flag_that_is_off_must_change_nothing_either_way(times: float) -> None:
+    conform(case(Split(), FLAG_OFF, (50.0, 2.0), (50.0, 2.0 * times)))
+
+
+def test_traffic_that_falls_away_fails_and_a_shared_lull_does_not() -> None:
+    story = Story(before=30, running=2, done=80, every_us=MINUTE)
+
+    def looks(canary_rate: float, control_rate: float) -> tuple[Evidence, ...]:
+        made = stream(story, accounts=3, control=8, before=(1.0, 20.0), after=(1.0, canary_rate))
+        return tuple(
+            replace(
+                one,
+                control=tuple(c._replace(y=control_rate if number >= 30 else 20.0) for c in one.control),
+            )
+            for number, one in enumerate(made)
+        )
+
+    conform(Case(judge=Split(), check=REQUESTS, healthy=looks(20.0, 20.0), harmful=looks(2.0, 20.0)))
+    assert FAIL not in verdicts(Split(), REQUESTS, looks(2.0, 2.0))
+
+
+def test_accounts_of_unequal_rate_that_are_begun_one_after_another_are_no_harm() -> None:
+    """a0 errs ten times as often as the others, always did, and goes first."""
+    rates = {"a0": 5.0, "a1": 0.5, "a2": 0.5, **{f"k{one}": 0.5 for one in range(8)}}
+
+    def cells(names: list[str], hour: int) -> list[Past]:
+        return [Past(hour * HOUR, one, 3000.0, 60 * rates[one], 60.0) for one in names]
+
+    def ends(known: bool) -> Verdict:
+        state: JudgeState = {}
+        touched: Mapping[str, int | None] = {"a0": 24 * HOUR, "a1": None, "a2": None}
+        if known:
+            past = [one for hour in range(1, 25) for one in cells(sorted(rates), hour)]
+            state = panel.feed({}, past, touched)
+        for minute in range(1, 120):
+            seen = Evidence(
+                at_us=24 * HOUR + minute * MINUTE,
+                interval_us=MINUTE,
+                touched=(Cell("a0", 50.0, rates["a0"], after=True),),
+                control=tuple(Cell(one, 50.0, rates[one], after=False) for one in rates if one[0] == "k"),
+                expected=3,
+                intents=touched,
+            )
+            state, judgement = panel.look(ERRORS, {"split": Split()}, state, seen, alpha=0.01)
+        return judgement.verdict
+
+    assert ends(known=True) is OPEN
+    assert ends(known=False) is FAIL
+
+
+def test_a_control_that_vanishes_hands_the_evidence_on() -> None:
+    early = [look(n, {"a": (50, 0.5), "b": (50, 0.5)}, after=False, control=8) for n in range(60)]
+    half = [look(60 + n, {"a": (50, 1.3), "b": (50, 1.3)}, control=8) for n in range(6)]
+    rest = [look(66 + n, {"a": (50, 2.5), "b": (50, 2.5)}, control=2) for n in range(40)]
+    judgement = last(Split(), ERRORS, [*early, *half, *rest])
+    assert (judgement.verdict, judgement.numbers["judge"]) == (
+        FAIL,
+        "before-vs-after",
+    ) or judgement.verdict is FAIL
+    fixed = replace(ERRORS, without_control="threshold", fail_if=FailIf(increase=1.0, above=0.02))
+    assert last(Split(), fixed, [*early, *rest]).verdict is FAIL
+
+
+def test_shares_of_a_stake_lean_towards_the_harm_asked_about() -> None:
+    shares = evidence.leaning((1.5, 2.0, 3.0, 100.0), 2.0)
+    assert sum(shares) == pytest.approx(1)
+    assert shares.index(max(shares)) == 1
+    assert evidence.grid_down(0.5) == (0.65, 0.5, 0.25, 0.1, 0.01)
+    assert evidence.grid_down(1.99) == (0.01,)
+
+
+def test_absence_grows_on_events_of_control_and_shrinks_on_those_of_the_canary() -> None:
+    start = [0.0, 0.0]
+    assert absence.evidence(start) == 1
+    assert absence.evidence(absence.added(start, 2.0, 0.5, 0, 20, 1.0)) > 20
+    assert absence.evidence(absence.added(start, 2.0, 0.5, 20, 0, 1.0)) < 0.05
+    assert absence.evidence(absence.added(start, 0.5, 0.5, 20, 20, 1.0)) > 1
+    assert absence.added([0.0, 0.0], 2.0, 0.5, 1e9, 0, 1.0) == [-absence.MOST] * 2
