@@ -99,20 +99,22 @@ def _blocks(found: Rollout, told: Told, *, whole: bool) -> list[Block]:
     heads = columns(">LOOK", "AT", "GATE", "~WAVE", "PHASE", "VERDICT", "~WHY")
     made: list[Block] = [Grid(columns=heads, rows=cells, styles=styles, indent=0)]
     shown: dict[str, evidence_line.Line] = {}
-    for line in told.lines:  # in the order of waves: the last one is shown, and rather one that failed
+    for (
+        line
+    ) in told.lines:  # in the order of waves: the last one at work is shown, and rather one that failed
         kept = shown.get(line.newest["check"])
-        if kept is None or not _hides_failure(kept.newest, line.newest):
+        if kept is None or not _hides(kept.newest, line.newest):
             shown[line.newest["check"]] = line
     for line in shown.values():
         made += _line_blocks(found, line, whole=whole)
     return made
 
 
-def _hides_failure(kept: Row, row: Row) -> bool:
-    """Whether a later wave would hide that the check failed under the same revision."""
-    return bool(
-        kept["verdict"] == "fail" and row["verdict"] != "fail" and kept["revision"] == row["revision"]
-    )
+def _hides(kept: Row, row: Row) -> bool:
+    """Whether a later wave would hide one that says more: it failed under this revision, or has begun."""
+    if kept["verdict"] == "fail" and row["verdict"] != "fail" and kept["revision"] == row["revision"]:
+        return True
+    return bool(row["phase"] == "before" and kept["phase"] != "before" and row["verdict"] != "fail")
 
 
 def _wave(row: Row) -> str:
@@ -127,6 +129,7 @@ def _line_blocks(found: Rollout, line: evidence_line.Line, *, whole: bool) -> li
     made: list[Block] = ["", Line(text=f"{head} ({looks})", style=STYLES.get(str(row["verdict"]), "bold"))]
     made += paragraph("why", f"{row['error']}: {row['reason']}" if row["error"] else str(row["reason"]))
     made += _evidence_blocks(line, said)
+    made += _pass_blocks(said)
     made += paragraph("worst", ", ".join(show(one, 60) for one in said.get("worst", [])))
     made += paragraph("missing", _missing(said))
     made += paragraph("learnt", str(said.get("learnt", "")))
@@ -152,6 +155,14 @@ def _evidence_blocks(line: evidence_line.Line, said: Mapping[str, Any]) -> list[
     if top.nearness > line.points[-1].nearness and top.e is not None and top.level is not None:
         made += paragraph("", f"highest: {cell(top.e)} of {cell(top.level)} at {rfc3339(top.at_us)[11:19]}")
     return made
+
+
+def _pass_blocks(said: Mapping[str, Any]) -> list[Block]:
+    """How far the evidence is that there is no harm: the way to a pass."""
+    e, level = said.get("e_pass"), said.get("level_pass")
+    if not isinstance(e, int | float) or not isinstance(level, int | float):
+        return []
+    return paragraph("absence", f"{cell(float(e))} of {cell(float(level))} to pass")
 
 
 def _missing(said: Mapping[str, Any]) -> str:

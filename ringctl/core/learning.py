@@ -15,8 +15,10 @@ says so. Shares, not levels, are learnt: what both groups do alike, by day and n
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
+from ringctl.core.peaks import Peak, Peaks, read
 from ringctl.core.timing import HOUR, MINUTE, Instant
 
 LONG_BLOCKS: Final = (60, 240, 1440)  # minutes
@@ -43,6 +45,7 @@ class Own(NamedTuple):
     `n`, `y`: trials and bad events (or answers and amount) in `looks` answered cells over `minutes`.
     `worst`: the largest bad share over runs of consecutive hours with at least 20 trials each; None: no such run.
     `empty`: answered cells without any item (y = 0), out of `looks`.
+    `peaks`: its worst blocks of hours (`core.peaks`), of accounts of the wave only.
     """
 
     n: float
@@ -51,13 +54,19 @@ class Own(NamedTuple):
     empty: int
     minutes: float
     worst: float | None
+    peaks: tuple[Peak, ...] = ()
 
 
 class Owns(Mapping[str, Own]):
     """Accounts and their past, made from the rows of the state when asked for."""
 
-    def __init__(self, rows: Mapping[str, Sequence[float]]) -> None:
+    def __init__(
+        self,
+        rows: Mapping[str, Sequence[float]],
+        tops: Mapping[str, Sequence[Sequence[float]]] = MappingProxyType({}),
+    ) -> None:
         self.rows = rows
+        self.tops = tops
 
     def __getitem__(self, account: str) -> Own:
         row = self.rows[account]
@@ -66,7 +75,7 @@ class Owns(Mapping[str, Own]):
             worst = max(worst, row[BLOCK_Y] / row[BLOCK_N])
         return Own(
             n=row[N], y=row[Y], looks=int(row[LOOKS]), empty=int(row[EMPTY]), minutes=row[MINUTES],
-            worst=worst if worst >= 0 else None,
+            worst=worst if worst >= 0 else None, peaks=read(self.tops.get(account, ())),
         )  # fmt: skip
 
     def __iter__(self) -> Iterator[str]:
@@ -83,7 +92,7 @@ class Learnt:
     `rho`: how the touched accounts' rate compared with control's before; `phi`: variance of the split of counts
     over that of independent events, at least 1; None where there were too few blocks to say. `drift`: the same of
     one group's own rate over time (for before-vs-after). `hours`: how much past there was; `events`: of both
-    groups, (canary, control). `own`: per account.
+    groups, (canary, control). `flow`: the same as `phi`, of trials. `own`: per account.
     """
 
     source: str = "nothing"
@@ -91,6 +100,7 @@ class Learnt:
     rho: float = 1.0
     phi: float | None = None
     drift: float | None = None
+    flow: float | None = None
     hours: float = 0.0
     events: tuple[float, float] = (0.0, 0.0)
     own: Mapping[str, Own] = field(default_factory=dict)
@@ -127,13 +137,15 @@ def fold(
     frozen = state.get("frozen")
     minutes = _number(state, "minutes")
     last_us = int(_number(state, "last"))
+    tops = Peaks(_mapping(state, "peaks")) if frozen is None else None
     for at_us, account, n, y, span in cells:
         if not n > 0:
             continue
         row = accounts[account] = list(accounts.get(account, _NEW))
         _add(row, int((at_us - 1) // HOUR), n, y, span)
-        if frozen is not None:
+        if tops is None:
             continue
+        tops.add(at_us, account, n, y, touched=account in touched)
         if at_us != last_us:
             minutes, last_us = minutes + span, at_us
         bucket = int((at_us - 1) // (unit * MINUTE))
@@ -151,7 +163,7 @@ def fold(
     said = str(state.get("source", source))
     return {
         "rows": rows, "unit": unit, "a": accounts, "minutes": minutes, "last": last_us, "frozen": frozen,
-        "source": said,
+        "source": said, "peaks": _mapping(state, "peaks") if tops is None else tops.state(),
     }  # fmt: skip
 
 
@@ -160,30 +172,31 @@ def freeze(state: PastState) -> dict[str, object]:
     if state.get("frozen") is not None:
         return dict(state)
     pooled = _pooled(state)
-    frozen = [pooled.rho, pooled.phi, pooled.drift, pooled.hours, *pooled.events]
+    frozen = [pooled.rho, pooled.phi, pooled.drift, pooled.flow, pooled.hours, *pooled.events]
     return {
         **state,
         "rows": [],
         "frozen": frozen,
         "a": _accounts(state),
         "source": str(state.get("source", BASELINE)),
+        "peaks": Peaks(_mapping(state, "peaks")).found(),
     }
 
 
 def learnt(state: PastState) -> Learnt:
     """What the state says, frozen or not."""
     frozen = state.get("frozen")
-    own = Owns(_accounts(state))
+    own = Owns(_accounts(state), _mapping(state, "peaks") if frozen is not None else {})
     if isinstance(frozen, Sequence):
-        rho, phi, drift, hours, canary, control = frozen
+        rho, phi, drift, flow, hours, canary, control = frozen
         return _said(
-            Learnt(rho=rho, phi=phi, drift=drift, hours=hours, events=(canary, control), own=own,
+            Learnt(rho=rho, phi=phi, drift=drift, flow=flow, hours=hours, events=(canary, control), own=own,
                    source=str(state["source"]))
         )  # fmt: skip
     pooled = _pooled(state)
     return _said(
-        Learnt(rho=pooled.rho, phi=pooled.phi, drift=pooled.drift, hours=pooled.hours, events=pooled.events,
-               own=own, source=str(state.get("source", BASELINE)))
+        Learnt(rho=pooled.rho, phi=pooled.phi, drift=pooled.drift, flow=pooled.flow, hours=pooled.hours,
+               events=pooled.events, own=own, source=str(state.get("source", BASELINE)))
     )  # fmt: skip
 
 
@@ -205,7 +218,7 @@ def _said(found: Learnt) -> Learnt:
             spread += "; longer bursts are not known"
     return Learnt(
         source=found.source, note=f"{hours} {where}: {spread}", rho=found.rho, phi=found.phi, drift=found.drift,
-        hours=found.hours, events=found.events, own=found.own,
+        flow=found.flow, hours=found.hours, events=found.events, own=found.own,
     )  # fmt: skip
 
 
@@ -214,6 +227,7 @@ class _Pooled:
     rho: float
     phi: float | None
     drift: float | None
+    flow: float | None
     hours: float
     events: tuple[float, float]
 
@@ -230,14 +244,25 @@ def _pooled(state: PastState) -> _Pooled:
     lengths = LONG_BLOCKS if hours * 60 >= LONG else SHORT_BLOCKS
     blocks = [_coarser(rows, length, unit) for length in lengths if length >= unit]
     splits = [value for one in blocks if (value := _split_dispersion(one, rho)) is not None]
+    flows = [value for one in blocks if (value := _split_dispersion(_trials(one), _odds(n_c, n_k))) is not None]
     drifts = [value for one in blocks if (value := _own_dispersion(one)) is not None]
     return _Pooled(
         rho=rho,
         phi=max(1.0, *splits) if splits else None,
         drift=max(1.0, *drifts) if drifts else None,
+        flow=max(1.0, *flows) if flows else None,
         hours=hours,
         events=(c, k),
     )
+
+
+def _odds(n_c: float, n_k: float) -> float:
+    return n_c / n_k if n_k > 0 else 1.0
+
+
+def _trials(blocks: Sequence[Sequence[float]]) -> list[tuple[float, ...]]:
+    """The blocks with their trials as what is counted, each side of exposure 1."""
+    return [(place, n_c, 1.0, n_k, 1.0) for place, _, n_c, _, n_k in blocks]
 
 
 def _split_dispersion(blocks: Sequence[Sequence[float]], rho: float) -> float | None:
@@ -311,6 +336,11 @@ def _accounts(state: PastState) -> dict[str, list[float]]:
     """Account -> row. The rows are the state's own: they are never changed, only replaced."""
     value = state.get("a")
     return dict(value) if isinstance(value, Mapping) else {}
+
+
+def _mapping(state: PastState, key: str) -> Mapping[str, Any]:
+    value = state.get(key)
+    return value if isinstance(value, Mapping) else {}
 
 
 def _unit(state: PastState) -> int:

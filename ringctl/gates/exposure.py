@@ -64,7 +64,9 @@ def total(counts: Counts) -> tuple[float, float]:
     return sum(e for e, _ in counts.values()), sum(y for _, y in counts.values())
 
 
-def uncertainty(check: Check, learnt: Learnt, events: tuple[float, float], phi: float, tau: float = TAU) -> float:
+def uncertainty(
+    check: Check, learnt: Learnt, events: tuple[float, float], phi: float, tau: float = TAU
+) -> float:
     """Standard error of the log of the two groups' ratio without harm (GATE 5.2).
 
     v = phi (1/C + 1/K), with a pseudo-event each; se = sqrt(v/(1 + v/tau^2)), tau where nothing is known from before.

@@ -49,7 +49,7 @@ class Limit:
     """`ceiling: SHARE` on counts, with any `compare`."""
 
     name = "limit"
-    part = 0.4
+    part = 0.7
 
     def applies(self, check: Check) -> bool:
         """Whether the check asks for this judge."""

@@ -48,7 +48,7 @@ class OwnHistory:
     """`increase` on counts, against the accounts' own worst hours."""
 
     name = "own-history"
-    part = 0.2
+    part = 0.1
 
     def applies(self, check: Check) -> bool:
         """Whether the check asks for this judge."""
@@ -84,8 +84,7 @@ def block_hours(learnt: Learnt, accounts: Sequence[str], level: float) -> int:
 
 def _peaks(learnt: Learnt, account: str) -> tuple[peaks.Peak, ...]:
     own = learnt.own.get(account)
-    found = getattr(own, "peaks", ())
-    return found if isinstance(found, tuple) else ()
+    return () if own is None else own.peaks
 
 
 def _folded(check: Check, state: JudgeState, evidence: Evidence) -> dict[str, object]:

@@ -62,7 +62,7 @@ class Redraw:
     """`increase` on counts against control, by drawing the canary anew."""
 
     name = "redraw"
-    part = 0.2
+    part = 0.1
 
     def applies(self, check: Check) -> bool:
         """Whether the check asks for this judge."""

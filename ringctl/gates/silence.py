@@ -135,7 +135,7 @@ def _folded(
 
 
 def _dispersion(check: Check, learnt: Learnt, row: list[float]) -> float:
-    flow = learnt.phi if isinstance(check.measure, Count) else getattr(learnt, "flow", None)
+    flow = learnt.phi if isinstance(check.measure, Count) else learnt.flow
     if learnt.long and isinstance(flow, float):
         return max(1.0, flow)
     num, den, events = row
