@@ -46,7 +46,7 @@ class Sizes:
 
 
 FULL = Sizes(harmless=1000, harmful=400, clustered=300, caught=60, incident=1000, passing=1000)
-QUICK = Sizes(harmless=24, harmful=24, clustered=5, caught=3, incident=12, passing=60)
+QUICK = Sizes(harmless=16, harmful=16, clustered=4, caught=2, incident=8, passing=40)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,8 @@ WORDS = {
     "Variable": "variable name", "Duration": "duration", "Share": "share", "Count": "whole number",
     "Amount": "number or share", "Ceiling": "number, share or duration", "P95": "number or duration",
     "Size": "column, or `false`", "Selection": "selection", "Expect": "status codes", "Body": "text or value",
-    "Empty": "nothing", "Version": "text without blanks",
+    "Empty": "nothing", "Version": "text without blanks", "Pointer": "JSON pointer",
+    "Builtin": "built-in check",
 }  # fmt: skip
 LEADS = {
     "policy": "How far, how fast, by what health. `ringctl policy schema` prints the same as JSON Schema; "
@@ -141,7 +142,7 @@ def _default(field: "dataclasses.Field[object]") -> str:
         return "-"
     if field.default is dataclasses.MISSING:
         return "**required**"
-    if field.default is None or field.default == ():
+    if field.default in (None, (), ""):
         return "-"
     if isinstance(field.default, bool):
         return "`true`" if field.default else "`false`"

@@ -17,7 +17,7 @@ from ringctl.engine.checking import load_checked
 from ringctl.engine.parts import Parts
 
 
-def amend(  # noqa: PLR0913, PLR0917 - one parameter an option
+def amend(
     bundle: Annotated[str, typer.Option("--bundle", metavar="DIR", help="The changed bundle.")],
     author: Annotated[str, typer.Option("--author", metavar="NAME", help="Who wrote the change.")],
     reason: Reason,

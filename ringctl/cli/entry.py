@@ -34,8 +34,8 @@ def dispatch(words: Sequence[str], table: Table, overview: str) -> int:
         )
     except RingctlError as error:
         return report(error)
-    except KeyboardInterrupt:
-        sys.stderr.write(f"\ninterrupted: {SLOW_EXIT}\n")
+    except KeyboardInterrupt as stopped:
+        sys.stderr.write(f"\ninterrupted: {stopped.args[0] if stopped.args else SLOW_EXIT}\n")
         return INTERRUPTED
     except BrokenPipeError:
         return broken_pipe()

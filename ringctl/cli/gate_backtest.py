@@ -1,53 +1,96 @@
 """`ringctl gate backtest`: what the gate would have said of recorded data."""
 
+import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ringctl import bootstrap
-from ringctl.cli.gate_choice import GateNames, PolicyFile, chosen
+from ringctl.cli.gate_choice import CANARY_HELP, Control, Every, GateNames, PolicyFile, at_intervals, chosen
+from ringctl.cli.gate_memory import Asked, remembered
 from ringctl.cli.render import Block, Busy, Grid, Line, View, cell, columns, emit, note
 from ringctl.cli.style import show
-from ringctl.core.policy import Check
+from ringctl.core import spending
+from ringctl.core.errors import UsageError
+from ringctl.core.policy import Check, Policy
 from ringctl.core.states import Verdict
 from ringctl.engine import backtest as engine
-from ringctl.engine.backtest import Look, Outcome
-from ringctl.engine.recorded import Recording, read
+from ringctl.engine.backtest import Look, Outcome, short
+from ringctl.engine.power import plan_minutes
+from ringctl.engine.recorded import Recording, parse, read
 
 EXITS: Mapping[Verdict, int] = {Verdict.PASS: 0, Verdict.FAIL: 10, Verdict.INCONCLUSIVE: 11}
 CHANGES_SHOWN = 40
+STDIN = "-"
+
+
+Series = Annotated[
+    str, typer.Option("--series", metavar="FILE", help="What was recorded, a JSON line each; - is stdin.")
+]
+Baseline = Annotated[
+    str, typer.Option("--baseline", metavar="FILE", help="What was recorded before, in the same form.")
+]
+Ring = Annotated[
+    str, typer.Option("--ring", metavar="RING", help="With the level that a wave of this ring would have.")
+]
+Start = Annotated[
+    str,
+    typer.Option("--from", metavar="TIME", help="Instead of --series: ask the source, from this time on."),
+]
+End = Annotated[str, typer.Option("--to", metavar="TIME", help="Up to this time; default: now.")]
+Since = Annotated[
+    str, typer.Option("--since", metavar="TIME", help="When the canary was changed; default: --from.")
+]
+Canary = Annotated[str, typer.Option("--canary", metavar="IDS", help=CANARY_HELP)]
+Record = Annotated[
+    str, typer.Option("--record", metavar="FILE", help="Keep what the source said, for --series.")
+]
 
 
 def backtest(
     policy: PolicyFile,
-    series: Annotated[
-        str, typer.Option("--series", metavar="FILE", help="What was recorded, a JSON line each.")
-    ],
-    baseline: Annotated[
-        str, typer.Option("--baseline", metavar="FILE", help="What was recorded before, in the same form.")
-    ] = "",
+    series: Series = "",
+    baseline: Baseline = "",
     gate: GateNames = None,
+    ring: Ring = "",
+    every: Every = "",
+    start: Start = "",
+    end: End = "",
+    since: Since = "",
+    canary: Canary = "",
+    control: Control = "",
+    record: Record = "",
 ) -> int:
     """Judge recorded data as a live rollout would have been, look by look. Needs no server and no state.
 
     Lines are `{"t": minutes, "account": "a17", "cohort": "canary", "check": "errors", "n": 50, "y": 1}`; for values
     `"value": 3.2`. The whole `false_alarm` is spent on this one bake. Exit 0 pass, 10 fail, 11 inconclusive.
     """
-    found, checks = chosen(Path(policy), gate)
-    recorded = engine.recordable(checks)
-    for name in sorted(checks.keys() - recorded.keys()):
-        note(f"{show(name)} measures ringctl's own steps: left out")
-    with Busy("reading"):
-        lines = read(Path(series), found.checks)
-        before = read(Path(baseline), found.checks) if baseline else None
-    _warn(lines, before)
+    asked = Asked(start=start, end=end, since=since, canary=canary, control=control, record=record)
+    if bool(series) == asked.given:
+        raise UsageError("give --series FILE, or --from TIME and --canary IDS to ask a source for its past")
+    found, named = chosen(Path(policy), gate, ring)
+    checks = at_intervals(named, every)
+    alphas = _alphas(found, named, ring)
+    before = read(Path(baseline), found.checks) if baseline else None
+    if series:
+        with Busy("reading"):
+            lines = _series(series, found)
+    else:
+        step = min(check.every_us for check in checks.values())
+        memory = asked.memory(step, bootstrap.SystemClock().now_us())
+        folder = Path(policy).resolve().parent
+        lines, past = remembered(found, folder, checks, memory, asked, before=not baseline)
+        before = before or past
+    _warn(checks, lines, before)
     with Busy("judging"):
-        *looks, outcome = engine.run(recorded, bootstrap.Judges(), engine.alphas_of(checks), lines, before)
+        *looks, outcome = engine.run(checks, bootstrap.Judges(), alphas, lines, before)
     assert isinstance(outcome, Outcome)
     judged = [look for look in looks if isinstance(look, Look)]
-    last = _last(recorded, outcome)
+    last = _last(checks, alphas, outcome)
     emit(
         View(
             document=lambda: {
@@ -62,55 +105,75 @@ def backtest(
     return EXITS[outcome.final]
 
 
-def _warn(lines: Recording, before: Recording | None) -> None:
+def _alphas(policy: Policy, named: Mapping[str, Check], ring: str) -> Mapping[str, float]:
+    """The checks' levels: the whole promise for this one bake, or what a wave of the ring would be given of it."""
+    if not ring:
+        return engine.alphas_of(named)
+    waves = 1 + len(policy.ring(ring).waves)
+    return {name: spending.planned_share(policy, ring, waves, check).alpha for name, check in named.items()}
+
+
+def _series(path: str, policy: Policy) -> Recording:
+    if path == STDIN:
+        return parse(sys.stdin.buffer.read().splitlines(), "<stdin>", policy.checks)
+    return read(Path(path), policy.checks)
+
+
+def _warn(checks: Mapping[str, Check], lines: Recording, before: Recording | None) -> None:
     for warning in [*(before.warnings if before else []), *lines.warnings]:
         note(f"warning: {show(warning, 300)}")
-    if not any(row.cohort == "canary" for row in lines.rows) and not any(
-        event.event == "start" for event in lines.events
-    ):
+    starts = any(event.event == "start" for event in lines.events)
+    if not any(row.cohort == "canary" for row in lines.rows) and not starts:
         note("warning: no line has the cohort canary: nothing was touched, so nothing can be judged")
+    elif lines.rows:
+        for name in sorted(checks.keys() - lines.checks):
+            note(f"warning: no line is of {show(name)}: without it nothing passes (--gate chooses others)")
 
 
-def _last(checks: Mapping[str, Check], outcome: Outcome) -> dict[str, object]:
-    from ringctl.engine.power import plan_minutes
-
+def _last(checks: Mapping[str, Check], alphas: Mapping[str, float], outcome: Outcome) -> dict[str, object]:
     plans = {}
     for name, check in checks.items():
         canary, control = outcome.rates[name]
-        plans[name] = plan_minutes(check, outcome.learnt[name], canary, control)
-    at = outcome.at
+        minutes = plan_minutes(
+            replace(check, false_alarm=alphas[name]), outcome.learnt[name], canary, control
+        )
+        plans[name] = None if minutes is None else short(minutes)
     return {
         "final": outcome.final.value,
-        "at": int(at) if at is not None and at.is_integer() else at,
+        "at": None if outcome.at is None else short(outcome.at),
         "plan_minutes": plans,
     }
 
 
 def _blocks(looks: list[Look], outcome: Outcome, last: Mapping[str, object]) -> list[Block]:
-    rows, before = [], dict[str, tuple[str, str]]()
+    rows, before = [], dict[str, str]()
     for look in looks:
-        now = (look.judgement.verdict.value, str(look.judgement.numbers.get("judge", "")))
-        if before.get(look.check, ("",))[0] != now[0]:
+        verdict = look.judgement.verdict.value
+        if before.get(look.check) != verdict:
             record = look.record()
             rows.append(
-                [cell(record["t"]), show(look.check, 40), show(now[0]), show(now[1], 30), cell(record["e"]),
+                [cell(record["t"]), show(look.check, 40), verdict, show(record["judge"], 30), cell(record["e"]),
                  cell(record["level"]), show(look.judgement.reason, 400)]
             )  # fmt: skip
-        before[look.check] = now
+        before[look.check] = verdict
     heads = columns(">MINUTE", "GATE", "VERDICT", "JUDGE", ">E", ">LEVEL", "~WHY")
     made: list[Block] = [Grid(columns=heads, rows=rows[:CHANGES_SHOWN], indent=0)] if rows else ["no looks"]
     if len(rows) > CHANGES_SHOWN:
         made.append(f"and {len(rows) - CHANGES_SHOWN} more changes (-o ndjson has every look)")
     at = f" at minute {cell(last['at'])}" if outcome.at is not None else ""
-    made += [
-        "",
-        Line(text=f"{outcome.final.value}{at}", style="red" if outcome.final is Verdict.FAIL else "bold"),
-    ]
+    style = "red" if outcome.final is Verdict.FAIL else "bold"
+    made += ["", Line(text=f"{outcome.final.value}{at}", style=style)]
     plans = last["plan_minutes"]
     assert isinstance(plans, Mapping)
     for name, minutes in plans.items():
-        said = "no rate to plan with" if minutes is None else f"{cell(minutes)} minutes"
-        made.append(f"  {show(name, 40)}: the harm asked about is seen within {said} with 95 %")
+        seen = "the harm asked about is seen within {} minutes with 95 %"
+        said = "too little is known to plan with" if minutes is None else seen.format(cell(minutes))
+        made.append(f"  {show(name, 40)}: {said}")
+    newest = {look.check: look for look in looks}
+    if outcome.final is Verdict.INCONCLUSIVE:
+        for name, look in newest.items():
+            if look.judgement.verdict is Verdict.INCONCLUSIVE:
+                made.append(f"  {show(name, 40)}: {show(look.judgement.reason, 400)}")
     return made
 
 

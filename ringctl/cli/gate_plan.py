@@ -1,163 +1,134 @@
 """`ringctl gate plan`: what each check can see, and how long it takes, before anything is touched."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ringctl import bootstrap
+from ringctl.cli import findings as finding_lines
+from ringctl.cli import forecasts
 from ringctl.cli.fleet import assigned, read_fleet
 from ringctl.cli.gate_choice import PolicyFile
-from ringctl.cli.names import unknown
-from ringctl.cli.render import Block, Grid, View, cell, columns, emit, note
-from ringctl.cli.status import paragraph
-from ringctl.cli.style import show
-from ringctl.core.errors import NotFound, UsageError
-from ringctl.core.planning import members_of
-from ringctl.core.policy import Policy
-from ringctl.core.timing import MINUTE, human
-from ringctl.engine.power import Planned, plan_checks
+from ringctl.cli.gate_rates import given_rates
+from ringctl.cli.opening import planning, span
+from ringctl.cli.render import Busy, View, emit, note
+from ringctl.cli.style import Painter, columns_of
+from ringctl.core.builtin import is_builtin
+from ringctl.core.errors import InvalidInput, RingctlError
+from ringctl.core.planning import Plan
+from ringctl.core.policy import Check, Policy, SourceSpec
+from ringctl.core.timing import MINUTE, Span
+from ringctl.engine import commands
+from ringctl.engine.commands import Request
+from ringctl.engine.foresight import foresee, planned
+from ringctl.engine.outlook import Rate
+from ringctl.engine.rates import Asking, measured
+from ringctl.ports.metrics import MetricSource, RangeSource
 
-CANNOT = 3
+SourceMaker = Callable[[SourceSpec], MetricSource]
 
 
 def gate_plan(
     policy: PolicyFile,
+    bundle: Annotated[
+        str, typer.Option("--bundle", metavar="DIR", help="Plan the very waves of a rollout of it.")
+    ] = "",
     rate: Annotated[
         list[str] | None,
-        typer.Option("--rate", metavar="GATE=RATE", help="Bad events a minute and account when all is well."),
+        typer.Option(
+            "--rate", metavar="GATE=RATE", help="Bad events a minute and account: 0.5, or 0.5 of 50."
+        ),
     ] = None,
+    rates: Annotated[
+        str, typer.Option("--rates", metavar="FILE", help="The same as JSON; what `-o json` prints will do.")
+    ] = "",
     phi: Annotated[
-        float, typer.Option("--phi", metavar="X", min=1.0, max=1e6, help="How many events come together.")
-    ] = 1.0,
+        float | None,
+        typer.Option("--phi", metavar="X", min=1.0, max=1e6, help="How many events come together."),
+    ] = None,
+    watch: Annotated[
+        str,
+        typer.Option("--watch", metavar="T", help="Look twice, so far apart, at sources that know no past."),
+    ] = "",
+    offline: Annotated[bool, typer.Option("--offline", help="Ask no source.")] = False,
 ) -> int:
-    """Show for each check and wave how it is judged, and how long until harm is seen and a healthy wave passes.
+    """Show for each gate and wave how it is judged, and how long until harm is seen and a healthy wave passes.
 
-    Rates come from you (`--rate errors=0.05`): one that is not known is said to be unknown, never assumed. Exit 3
-    when a check whose rate is known can never decide within its bake.
+    Rates come from you, or from what the sources remember; one that is not known is said to be unknown, never
+    assumed. Exit 3 when a gate cannot decide within its bake, with the subset or the bake that would.
     """
     from ringctl.settings import load_policy
 
     loaded = load_policy(Path(policy))
-    rates = _rates(rate or (), loaded)
-    fleet = read_fleet(loaded, Path(policy))
-    assigned(loaded, fleet, policy)
-    by_ring, _ = members_of(loaded, fleet, "gate-plan")
-    planned = plan_checks(loaded, {name: len(members) for name, members in by_ring.items()}, rates, phi)
-    cannot = [one for one in planned if not one.decides]
+    checks = {name: check for name, check in loaded.checks.items() if not is_builtin(check)}
+    known = given_rates(rates, rate or (), checks)
+    made = _plan(loaded, Path(policy), bundle)
+    source = partial(bootstrap.metric_source, Path(policy).resolve().parent, {})
+    known = {name: _with_past(one, checks[name], loaded, source) for name, one in known.items()}
+    asked = {name: check for name, check in checks.items() if name not in known}
+    if not offline and asked:
+        known |= _ask(asked, loaded, made, source, span(watch, "--watch") if watch else 0)
+    if phi is not None:
+        known = {name: replace(one, phi=phi) for name, one in known.items()}
+    found = foresee(loaded, made, known, bootstrap.Judges())
+    cannot = forecasts.findings(loaded, policy, found)
     emit(
         View(
             document=lambda: {
                 "schema": "ringctl/gate-plan/v1",
                 "decides": not cannot,
-                "phi": phi,
-                "checks": [_record(one) for one in planned],
+                "rates": {name: forecasts.rate(one) for name, one in known.items()},
+                "checks": [forecasts.record(one) for one in found],
             },
-            records=lambda: [_record(one) for one in planned],
-            blocks=lambda: _blocks(planned, rates, phi),
+            records=lambda: [forecasts.record(one) for one in found],
+            blocks=lambda: forecasts.blocks(found, known),
         )
     )
-    for one in cannot:
-        note(f"RC1002: {_cannot(one)}")
-    return CANNOT if cannot else 0
+    if cannot:
+        note(finding_lines.render(cannot, Painter(on=False), columns_of()).rstrip("\n"))
+    return InvalidInput.exit_code if cannot else 0
 
 
-def _rates(given: Sequence[str], policy: Policy) -> dict[str, float]:
-    found = {}
-    for text in given:
-        name, _, number = text.partition("=")
-        if name not in policy.checks:
-            raise NotFound(unknown("gate", name, policy.checks))
-        try:
-            found[name] = float(number.removesuffix("/min"))
-        except ValueError:
-            raise UsageError(
-                f"--rate {show(text)}: {show(number)} is no number", hint="errors=0.05"
-            ) from None
-        if not 0 < found[name] < 1e9:
-            raise UsageError(f"--rate {show(text)}: must be more than 0")
-    return found
+def _plan(policy: Policy, path: Path, bundle: str) -> Plan:
+    """The waves: those of a rollout of the bundle, or as a bundle without a name would be given them."""
+    if bundle:
+        with planning() as parts, Busy("reading accounts, planning"):
+            return commands.plan(parts, Request(policy=path, bundle=Path(bundle), release="", fix=False)).plan
+    with Busy("reading accounts, planning"):
+        fleet = read_fleet(policy, path)
+        assigned(policy, fleet, str(path))
+        return planned(policy, fleet, bootstrap.choose)
 
 
-def _record(one: Planned) -> Mapping[str, object]:
-    return {
-        "ring": one.ring,
-        "wave": one.wave,
-        "check": one.check,
-        "accounts": one.accounts,
-        "control": one.control,
-        "judged": one.judged,
-        "false_alarm": one.alpha,
-        "rate_known": one.known,
-        "seen_minutes": one.sees,
-        "smallest_ratio_seen": one.smallest,
-        "pass_minutes": one.passes,
-        "bake_min_minutes": one.bake,
-        "bake_max_minutes": one.most,
-        "decides": one.decides,
-    }
+def _with_past(one: Rate, check: Check, policy: Policy, source: SourceMaker) -> Rate:
+    """A rate that was given, with how much past the gate will have, were it not said."""
+    if one.past > 0 or check.source not in policy.sources:
+        return one
+    try:
+        remembers = isinstance(source(policy.sources[check.source]), RangeSource)
+    except RingctlError:  # a secret that is not here: what it would know is not known either
+        return one
+    return replace(one, past=check.history_us / MINUTE) if remembers else one
 
 
-def _blocks(planned: Sequence[Planned], rates: Mapping[str, float], phi: float) -> list[Block]:
-    heads = columns(
-        "RING", "WAVE", "GATE", ">ACCOUNTS", ">CONTROL", "~JUDGED", ">HARM SEEN", ">LEAST SEEN", ">PASSES"
+def _ask(
+    checks: Mapping[str, Check], policy: Policy, made: Plan, source: SourceMaker, apart_us: Span
+) -> dict[str, Rate]:
+    waves = made.waves
+    first = [member.account for member in waves[0].members] if waves else []
+    asking = Asking(
+        canary=first,
+        others=[member.account for wave in waves[1:] for member in wave.members],
+        source=source,
+        clock=bootstrap.SystemClock(),
+        apart_us=apart_us,
     )
-    rows = [
-        [
-            show(one.ring, 30), show(one.wave, 30), show(one.check, 30), cell(one.accounts), cell(one.control),
-            show(one.judged, 40), _minutes(one, one.sees), f"{one.smallest:.2f}x" if one.smallest else "-",
-            _minutes(one, one.passes),
-        ]
-        for one in planned
-    ]  # fmt: skip
-    made: list[Block] = [Grid(columns=heads, rows=rows, indent=0), ""]
-    for name, rate in rates.items():
-        first = next((one for one in planned if one.check == name and one.known), None)
-        if first is not None:
-            made += paragraph(show(name, 40), _sentence(first, rate * first.accounts, phi))
-    unrated = sorted({one.check for one in planned if not one.known and one.sees is None} - rates.keys())
-    if unrated:
-        made += paragraph(
-            "no rate", f"of {', '.join(unrated)}: give --rate GATE=EVENTS_PER_MINUTE_AND_ACCOUNT"
-        )
-    if any(not one.known and one.check in rates and one.sees is None for one in planned):
-        said = "how long it takes is planned for comparisons with control only: keep one until the last ring passes"
-        made += paragraph("control", said)
-    return made
-
-
-def _sentence(one: Planned, events: float, phi: float) -> str:
-    seen = f"is seen within {_span(one.sees)} with 95 %" if one.sees else "is never seen"
-    least = (
-        f"the least rise seen is {one.smallest:.2f} times" if one.smallest else "nothing is seen for certain"
-    )
-    passes = f"passes after {_span(one.passes)}" if one.passes else "never passes"
-    return (
-        f"in the first wave ({events:.3g} events a minute, phi {phi:g}) the harm asked about {seen}; "
-        f"in {_span(one.bake)} {least}; a healthy wave {passes}"
-    )
-
-
-def _cannot(one: Planned) -> str:
-    way = "more control accounts, or a larger harm in fail_if, would"
-    if one.larger is not None:
-        way = f"{one.larger} accounts would"
-    if one.sees is not None and one.passes is not None:
-        way += f"; so would bake.max of {_span(max(one.sees, one.passes))}"
-    return (
-        f"{show(one.check, 40)} cannot decide on wave {show(one.wave)} of ring {show(one.ring, 40)} within bake.max "
-        f"({_span(one.most)}): {way}"
-    )
-
-
-def _minutes(one: Planned, minutes: float | None) -> str:
-    if minutes is None:
-        return "never" if one.known else "-"
-    return _span(minutes)
-
-
-def _span(minutes: float | None) -> str:
-    return human(round((minutes or 0) * MINUTE))
+    with Busy("asking the sources for rates"):
+        return measured(checks, policy.sources, asking)
 
 
 COMMANDS = {"gate plan": gate_plan}

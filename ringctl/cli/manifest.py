@@ -27,9 +27,10 @@ OPTIONS: dict[str, str] = {
     "retry": "--account= --failed --as= --reason= --dry-run",
     "amend": "--bundle= --author= --reason= --watcher= --detach-source --dry-run",
     "gate show": "--limit= --look=",
-    "gate plan": "--policy= --rate= --phi=",
-    "gate check": "--policy= --canary= --control= --gate= --timeout= --since=",
-    "gate backtest": "--policy= --series= --baseline= --gate=",
+    "gate plan": "--policy= --bundle= --rate= --rates= --phi= --watch= --offline",
+    "gate check": "--policy= --canary= --control= --gate= --timeout= --every= --since=",
+    "gate backtest": "--policy= --series= --baseline= --gate= --ring= --every= --from= --to= --since= --canary= "
+    "--control= --record=",
     "events": "--after= --follow -f",
     "exposure": "--revision= --limit=",
     "audit verify": "",
@@ -48,7 +49,8 @@ OPTIONS: dict[str, str] = {
 
 FILES: dict[str, str] = {
     "--policy": "file", "--bundle": "directory", "--out": "file", "--plan": "file", "--dir": "directory",
-    "--stop-file": "file", "--series": "file", "--baseline": "file",
+    "--stop-file": "file", "--series": "file", "--baseline": "file", "--record": "file",
+    "--rates": "file",
 }  # fmt: skip
 """Options whose value is a path."""
 

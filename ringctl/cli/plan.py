@@ -6,14 +6,18 @@ from typing import Annotated, Any
 
 import typer
 
+from ringctl import bootstrap
 from ringctl.cli import findings as finding_lines
+from ringctl.cli import forecasts
 from ringctl.cli.opening import planning
 from ringctl.cli.render import Block, Busy, Grid, Line, View, cell, columns, emit, note, write_file
 from ringctl.cli.style import Painter, columns_of, show
+from ringctl.core import builtin
 from ringctl.core.errors import UnsafePlan
 from ringctl.core.timing import SECOND, human
 from ringctl.engine import commands, queries
 from ringctl.engine.commands import Planned, Request
+from ringctl.engine.foresight import foresee
 from ringctl.engine.parts import Parts
 
 PolicyFile = Annotated[
@@ -113,6 +117,10 @@ def _blocks(planned: Planned, document: Mapping[str, Any]) -> Sequence[Block]:
         *_reach(document, made.accounts),
         *_meetings(document),
     ]
+    blocks += forecasts.summary(planned.policy, foresee(planned.policy, made, {}, bootstrap.Judges()))
+    off = [name for name in builtin.checks() if name not in planned.policy.checks]
+    if off:
+        blocks.append(f"  Built-in checks that are switched off: {', '.join(off)}")
     if made.unassigned:
         blocks.append(f"  In no ring and left out: {made.unassigned:,}")
     every = (*made.unsafe, *made.warnings)

@@ -10,6 +10,7 @@ from ringctl.cli import linting
 from ringctl.cli.render import Block, Grid, Line, View, cell, columns, emit
 from ringctl.cli.style import show
 from ringctl.core.errors import Finding, InvalidInput, UsageError
+from ringctl.core.fleet import Fleet
 from ringctl.core.policy import Bake, Check, Count, Policy, Ratio, RingPolicy
 from ringctl.core.timing import SECOND, human
 
@@ -40,10 +41,22 @@ def _linted(path: str) -> linting.Linted:
     try:
         policy, found = lint_policy(Path(path))
         digest = policy.digest
-        assigned(policy, read_fleet(policy, Path(path)), path)
+        fleet = read_fleet(policy, Path(path))
+        assigned(policy, fleet, path)
+        found = (*found, *_undecidable(policy, fleet, path))
     except InvalidInput as error:
         found = (*found, *error.findings)
     return linting.Linted(path=path, findings=tuple(found), digest=digest)
+
+
+def _undecidable(policy: Policy, fleet: Fleet, path: str) -> Sequence[Finding]:
+    """RC1002 for gates that cannot decide on a wave of this fleet, whatever the rates are."""
+    from ringctl import bootstrap
+    from ringctl.cli import forecasts
+    from ringctl.engine.foresight import foresee, planned
+
+    made = planned(policy, fleet, bootstrap.choose)
+    return forecasts.findings(policy, path, foresee(policy, made, {}, bootstrap.Judges()))
 
 
 def schema() -> None:
@@ -201,7 +214,7 @@ def _blocks(policy: Policy) -> list[Block]:
 
 def _limit(name: str, value: object) -> str:
     """A limit as people write it: relative changes are shares."""
-    if name in {"increase", "shift"} and isinstance(value, float):
+    if name in {"increase", "decrease", "ceiling", "shift"} and isinstance(value, float):
         return f"{name} {100 * value:g}%"
     return name if value is True else f"{name} {cell(value)}"
 

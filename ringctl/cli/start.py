@@ -32,7 +32,7 @@ Detached = Annotated[
 ]
 
 
-def start(  # noqa: PLR0913, PLR0917 - one parameter an option
+def start(
     policy: PolicyFile = "",
     bundle: BundleDir = "",
     release: Release = "",

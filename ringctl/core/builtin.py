@@ -13,7 +13,6 @@ Both pass as soon as the wave's accounts are done: they object, and never wait f
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from ringctl.core.facts import Lasted, StepClasses
@@ -140,13 +139,13 @@ def _said(name: str, row: Sequence[float]) -> str:
     return f"{account}: step {step} has taken {seconds}, at most {allowed} was to be expected of its size"
 
 
-@dataclass(slots=True)
 class _Classes:
     """What steps took by decade: elsewhere, and in this wave."""
 
-    elsewhere: StepClasses
-    lasted: Sequence[Lasted]
-    own: dict[str, dict[int, list[float]]] | None = None
+    def __init__(self, elsewhere: StepClasses, lasted: Sequence[Lasted]) -> None:
+        self.elsewhere = elsewhere
+        self.lasted = lasted
+        self.own: dict[str, dict[int, list[float]]] | None = None
 
     def usual(self, one: Lasted) -> float | None:
         """Seconds that are usual for a step of an account of this size; None when nothing is known."""

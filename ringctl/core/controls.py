@@ -10,7 +10,7 @@ it, and none is added back, for one that came in the middle would bring no past.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from ringctl.core.facts import Stratum
@@ -123,26 +123,19 @@ def _too_few(left: int, needed: int) -> str:
     return f"{left} untouched accounts are left to compare with, {needed} are needed"
 
 
-@dataclass(slots=True)
 class _Found:
     """Candidates by how like they are, as many of each as could be wanted."""
 
-    strata: Mapping[Stratum, int]
-    seen: int = 0
-    quotas: dict[Stratum, int] = field(init=False)
-    open: set[Stratum] = field(init=False)
-    like: dict[Stratum, list[Member]] = field(init=False)
-    kin: dict[Stratum, list[Member]] = field(default_factory=dict)
-    rest: list[Member] = field(default_factory=list)
-    traits: dict[tuple[tuple[str, str], ...], int] = field(init=False)
-
-    def __post_init__(self) -> None:
-        total = sum(self.strata.values())
+    def __init__(self, strata: Mapping[Stratum, int]) -> None:
+        total = sum(strata.values())
         wanted = min(MOST, max(LEAST, RATIO * total))
-        self.quotas = {one: max(1, wanted * count // total) for one, count in self.strata.items()}
+        self.seen = 0
+        self.quotas = {one: max(1, wanted * count // total) for one, count in strata.items()}
         self.open = set(self.quotas)
-        self.like = {one: [] for one in self.quotas}
-        self.traits = Counter()
+        self.like: dict[Stratum, list[Member]] = {one: [] for one in self.quotas}
+        self.kin: dict[Stratum, list[Member]] = {}
+        self.rest: list[Member] = []
+        self.traits: Counter[tuple[tuple[str, str], ...]] = Counter()
         for (traits, _), quota in self.quotas.items():
             self.traits[traits] += quota
 

@@ -11,7 +11,7 @@ from ringctl.core.decisions import Decided, Decision, Draw, LiftHold, OpenWave, 
 from ringctl.core.facts import CheckState, Facts, WaveFacts
 from ringctl.core.judging import GateState, gate
 from ringctl.core.model import Hold, Rollout, Wave
-from ringctl.core.policy import Bake, Check
+from ringctl.core.policy import Bake, Check, looks_every
 from ringctl.core.states import (
     OPEN_ROLLOUT_STATES,
     ROLLOUT_EDGES,
@@ -27,9 +27,6 @@ from ringctl.core.timing import SECOND, Instant, Span, human
 
 RESERVE = "*reserve*"
 """Stands in `Rollout.drawn` for the reserve's waves."""
-
-UNGATED_EVERY_US: Span = 10 * SECOND
-"""How often a wave without any check is looked at: its bake is credited time all the same."""
 
 QUIET_LOOKS = 3
 """Looks without an answer, in declared intervals, after which a silent source holds the rollout."""
@@ -79,10 +76,8 @@ def baseline_of(checks: tuple[Check, ...]) -> Span:
 
 
 def interval_of(rollout: Rollout, wave: Wave) -> Span:
-    """The time between two looks at a wave: the shortest that a check asks for, and at least two looks in a
-    minimum bake (a bake of seconds is not stretched to a minute by `every: 1m`)."""
-    asked = min((check.every_us for check in checks_of(rollout, wave)), default=UNGATED_EVERY_US)
-    return min(asked, max(SECOND, bake_of(rollout, wave).min_us // 2))
+    """The time between two looks at a wave."""
+    return looks_every(checks_of(rollout, wave), bake_of(rollout, wave))
 
 
 class _Mind:

@@ -150,12 +150,10 @@ def fold(
             minutes, last_us = minutes + span, at_us
         bucket = int((at_us - 1) // (unit * MINUTE))
         if not rows or rows[-1][0] != bucket:
-            if len(rows) >= MOST_ROWS and unit < UNITS[-1]:
+            rows.append([bucket, 0.0, 0.0, 0.0, 0.0])
+            if len(rows) > MOST_ROWS and unit < UNITS[-1]:
                 unit = UNITS[UNITS.index(unit) + 1]
                 rows = _coarser(rows, unit, UNITS[UNITS.index(unit) - 1])
-                bucket = int((at_us - 1) // (unit * MINUTE))
-            if not rows or rows[-1][0] != bucket:
-                rows.append([bucket, 0.0, 0.0, 0.0, 0.0])
         last = rows[-1]
         side = 1 if account in touched else 3
         last[side] += y
@@ -244,7 +242,9 @@ def _pooled(state: PastState) -> _Pooled:
     lengths = LONG_BLOCKS if hours * 60 >= LONG else SHORT_BLOCKS
     blocks = [_coarser(rows, length, unit) for length in lengths if length >= unit]
     splits = [value for one in blocks if (value := _split_dispersion(one, rho)) is not None]
-    flows = [value for one in blocks if (value := _split_dispersion(_trials(one), _odds(n_c, n_k))) is not None]
+    flows = [
+        value for one in blocks if (value := _split_dispersion(_trials(one), _odds(n_c, n_k))) is not None
+    ]
     drifts = [value for one in blocks if (value := _own_dispersion(one)) is not None]
     return _Pooled(
         rho=rho,
@@ -274,6 +274,8 @@ def _split_dispersion(blocks: Sequence[Sequence[float]], rho: float) -> float | 
         if not (m > 0 and n_c > 0 and n_k > 0):
             continue
         q = rho * n_c / (rho * n_c + n_k)
+        if not 0 < q < 1:  # one side is nothing beside the other
+            continue
         total += (c - m * q) ** 2 / (m * q * (1 - q))
         expected += m * q
         used += 1

@@ -130,7 +130,7 @@ def fold(
         at_us=now_us,
         interval_us=interval_us,
         touched=_touched(watch, deltas, at_us),
-        control=tuple(_cell(one, deltas[one], after=False) for one in watch.control),
+        control=tuple(Cell(one, deltas[one].n, deltas[one].y, after=False) for one in watch.control),
         expected=len(watch.touched),
         strict=watch.strict,
         complete=_complete(watch, deltas) and usable,
@@ -291,14 +291,14 @@ def _delta(base: _Base | None, raw: tuple[float, float] | None, oldest_us: Insta
     """The difference of one account, and its next base."""
     since_us = oldest_us if base is None else base.since_us
     if raw is None:
-        return _Delta(n=None, y=None, since_us=since_us, base=base)
-    fresh = _Base(y=raw[0], n=raw[1], since_us=oldest_us)
+        return _Delta(None, None, since_us, base)
+    fresh = _Base(raw[0], raw[1], oldest_us)
     if base is None or fresh.y < base.y or fresh.n < base.n:
-        return _Delta(n=None, y=None, since_us=since_us, base=fresh)
+        return _Delta(None, None, since_us, fresh)
     n, y = fresh.n - base.n, fresh.y - base.y
     if n <= 0 < y:  # counted as bad, not yet as an event: the next look has both
-        return _Delta(n=None, y=None, since_us=since_us, base=base)
-    return _Delta(n=n, y=y, since_us=since_us, base=fresh)
+        return _Delta(None, None, since_us, base)
+    return _Delta(n, y, since_us, fresh)
 
 
 def _touched(watch: Watch, deltas: Mapping[str, _Delta], at_us: Instant) -> tuple[Cell, ...]:
@@ -307,14 +307,10 @@ def _touched(watch: Watch, deltas: Mapping[str, _Delta], at_us: Instant) -> tupl
     for account, intent_us in watch.touched.items():
         delta = deltas[account]
         if intent_us is None or at_us <= intent_us:
-            cells.append(_cell(account, delta, after=False))
+            cells.append(Cell(account, delta.n, delta.y, after=False))
         elif delta.since_us >= intent_us:
-            cells.append(_cell(account, delta, after=True))
+            cells.append(Cell(account, delta.n, delta.y, after=True))
     return tuple(cells)
-
-
-def _cell(account: str, delta: _Delta, *, after: bool) -> Cell:
-    return Cell(account=account, n=delta.n, y=delta.y, after=after)
 
 
 def _complete(watch: Watch, deltas: Mapping[str, _Delta]) -> bool:
@@ -333,9 +329,9 @@ def _bases(state: JudgeState, from_us: Instant, to_us: Instant) -> dict[str, _Ba
     if last_us is None or last_us >= to_us or not isinstance(rows, Mapping):
         return {}
     return {
-        account: _Base(y=float(row[0]), n=float(row[1]), since_us=last_us - int(row[2]))
+        account: _Base(row[0], row[1], last_us - row[2])
         for account, row in rows.items()
-        if last_us - int(row[2]) >= from_us
+        if last_us - row[2] >= from_us
     }
 
 
@@ -368,7 +364,8 @@ def _absences(
 
 def _short(value: float) -> float:
     """An integer where that is the same number: shorter as JSON."""
-    return int(value) if float(value).is_integer() else value
+    whole = int(value)
+    return whole if whole == value else value
 
 
 def _instant(value: object) -> Instant | None:

@@ -1,11 +1,11 @@
 """The policy as values: how far, how fast, by what health. Built by `ringctl.settings.policy`."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ringctl.core.fleet import Selector
-from ringctl.core.timing import DAY, HOUR, MINUTE, Span
+from ringctl.core.timing import DAY, HOUR, MINUTE, SECOND, Span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +37,8 @@ def _exact(share: float | None, total: int) -> float:
 
 NONE_FAIL = Amount(count=0)
 ALL = Amount(share=1.0)
+UNGATED_EVERY_US: Span = 10 * SECOND
+"""How often a wave without any check is looked at: its bake is credited time all the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +138,13 @@ class Check:
     alike: bool = False
     history_us: Span = 14 * DAY
     line: int = 0
+
+
+def looks_every(checks: Iterable[Check], bake: Bake) -> Span:
+    """The time between two looks at a wave: the shortest that a check asks for, and at least two looks in a minimum
+    bake (a bake of seconds is not stretched to a minute by `every: 1m`)."""
+    asked = min((check.every_us for check in checks), default=UNGATED_EVERY_US)
+    return min(asked, max(SECOND, bake.min_us // 2))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

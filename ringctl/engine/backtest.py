@@ -5,22 +5,28 @@ from its first such line on (or its `start` event); what it did before is its pa
 first, as history is. Deterministic: the same lines in any order give the same looks.
 """
 
-import bisect
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from ringctl.core import panel
+from ringctl.core.errors import UsageError
 from ringctl.core.judging import Cell, Evidence, Judge, Judgement, JudgeState
 from ringctl.core.learning import Learnt, Past, learnt
+from ringctl.core.observing import GONE_LOOKS, withheld
 from ringctl.core.policy import Check, Count, Ratio
 from ringctl.core.states import Verdict
 from ringctl.core.timing import MINUTE, Instant
-from ringctl.engine.recorded import Event, Recording, Row, step_of
+from ringctl.engine.recorded import Recording, Row, spacing
 from ringctl.gates.split import counts_events
 
 START_US: Final[Instant] = 946_684_800_000_000  # minute 0 of a recording; only differences matter
+MOST_LOOKS: Final = 100_000
+"""Of one check: 69 days of minutes."""
+_NEAR: Final = 1e-4  # minutes: times are rounded, and sums of floats
+_PART: Final = 2e-3  # of a step, the same
+_ROUNDED: Final = 1e-5  # minutes
 
 
 class Look(NamedTuple):
@@ -34,13 +40,14 @@ class Look(NamedTuple):
         """As a line of output."""
         numbers = self.judgement.numbers
         return {
-            "t": _short(self.t),
+            "t": short(self.t),
             "verdict": self.judgement.verdict.value,
             "check": self.check,
             "judge": numbers.get("judge", ""),
             "e": numbers.get("e"),
             "level": numbers.get("level"),
             "missing": numbers.get("missing", []),
+            "missing_count": numbers.get("missing_count", 0),
             "reason": self.judgement.reason,
             "worst": list(self.judgement.worst),
         }
@@ -58,40 +65,46 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cohorts:
-    """Who is touched since when (minutes), who is control, and when the last one was done."""
+    """Who is touched since when (minutes), who is control, and when the last one was done (infinite: never)."""
 
     begun: Mapping[str, float]
     control: tuple[str, ...]
     done: float
 
-    @property
-    def touched(self) -> tuple[str, ...]:
-        """The wave's accounts."""
-        return tuple(self.begun)
 
-
-def cohorts(series: Recording, step: float) -> Cohorts:
-    """The cohorts of a recording whose lines lie `step` minutes apart."""
+def cohorts(series: Recording, baseline: Recording | None = None) -> Cohorts:
+    """The cohorts of a recording. Canary accounts of the baseline that the series never names were touched with the
+    first ones: they are expected, and missing."""
+    lines = {name: spacing(row for row in series.rows if row.check == name) for name in series.checks}
     begun: dict[str, float] = {}
     everyone: dict[str, None] = {}
     for row in series.rows:
         everyone[row.account] = None
-        if row.cohort == "canary" and row.account not in begun:
-            begun[row.account] = row.t - step
-    for event in series.events:
-        if event.event == "start" and event.account in everyone:
-            begun[event.account] = event.t
-    ends = [event.t for event in series.events if event.event == "done" and event.account in begun]
-    done = max(ends) if len({one.account for one in _ends(series.events)}) >= len(begun) > 0 else None
+        if row.cohort == "canary":
+            since = row.t - lines[row.check]
+            begun[row.account] = min(since, begun.get(row.account, since))
+    started: dict[str, float] = {}
+    ends: dict[str, float] = {}
+    for event in series.events:  # in the order of time
+        if event.event == "start":
+            started.setdefault(event.account, event.t)
+        else:
+            ends[event.account] = event.t
+    begun |= started
+    if baseline is not None and begun:
+        first = min(begun.values())
+        expected = [
+            row.account for row in baseline.rows if row.cohort == "canary" and row.account not in everyone
+        ]
+        begun |= {account: begun.get(account, first) for account in expected}
+    done = max(begun.values(), default=math.inf)
+    if ends:
+        done = max([done, *(ends.get(account, math.inf) for account in begun)])
     return Cohorts(
         begun={account: begun[account] for account in sorted(begun)},
         control=tuple(sorted(account for account in everyone if account not in begun)),
-        done=max(begun.values(), default=math.inf) if done is None else done,
+        done=done,
     )
-
-
-def _ends(events: Iterable[Event]) -> Iterator[Event]:
-    return (event for event in events if event.event == "done")
 
 
 def run(
@@ -101,59 +114,44 @@ def run(
     series: Recording,
     baseline: Recording | None = None,
 ) -> Iterator[Look | Outcome]:
-    """Every look of every check in the order of time; the last item is the outcome."""
-    times = sorted({row.t for row in series.rows})
-    every = max((check.every_us / MINUTE for check in checks.values()), default=1.0)
-    step = max(every, step_of(times))
-    who = cohorts(series, step)
+    """Every look of every check in the order of time; the last item is the outcome.
+
+    Raises UsageError for a series so long and fine that it would never end.
+    """
+    who = cohorts(series, baseline)
+    grids = {name: Grid.of(series, check, who) for name, check in checks.items()}
     states: dict[str, JudgeState] = {name: {} for name in checks}
     if baseline is not None and baseline.rows:
-        before = _before(baseline.rows, times[0] - step if times else 0.0)
+        before = _before(baseline, min((grid.start for grid in grids.values()), default=0.0))
         for name, check in checks.items():
-            states[name] = _learn(
-                check, judges, alphas[name], [row for row in before if row.check == name], who
-            )
-    grids = {
-        name: _Grid([row for row in series.rows if row.check == name], who, step, check)
-        for name, check in checks.items()
-    }
+            states[name] = _learn(check, judges, alphas[name], before, who)
     outcome = Outcome()
+    latest: dict[str, Verdict] = {}
     good_since: float | None = None
-    for t in _looks(times, step):
-        verdicts = set()
-        for name, check in checks.items():
+    times = sorted({t for grid in grids.values() for t in grid.times()})
+    for t in times:
+        for name, grid in grids.items():
+            if not grid.due(t):
+                continue
+            evidence = grid.evidence(t)
             states[name], judgement = panel.look(
-                check, judges, states[name], grids[name].evidence(t), alpha=alphas[name]
+                checks[name], judges, states[name], evidence, alpha=alphas[name]
             )
-            verdicts.add(judgement.verdict)
+            judgement = withheld(judgement, evidence, grid.gone())
+            latest[name] = judgement.verdict
             yield Look(t, name, judgement)
+        verdicts = set(latest.values())
         if Verdict.FAIL in verdicts and outcome.final is not Verdict.FAIL:
             outcome.final, outcome.at = Verdict.FAIL, t
-        good_since = (t if good_since is None else good_since) if verdicts == {Verdict.PASS} else None
+        passes = verdicts == {Verdict.PASS} and len(latest) == len(checks)
+        good_since = (t if good_since is None else good_since) if passes else None
     if outcome.final is not Verdict.FAIL and good_since is not None:
         outcome.final, outcome.at = Verdict.PASS, good_since
-    for name in checks:
+    for name, grid in grids.items():
         past = states[name].get("past")
         outcome.learnt[name] = learnt(past if isinstance(past, Mapping) else {})
-        outcome.rates[name] = grids[name].rates()
+        outcome.rates[name] = grid.rates()
     yield outcome
-
-
-def _looks(times: Sequence[float], step: float) -> Iterator[float]:
-    if not times:
-        return
-    count = round((times[-1] - times[0]) / step)
-    for number in range(count + 1):
-        yield round(times[0] + number * step, 6)
-    if times[0] + count * step < times[-1] - 1e-9:
-        yield round(times[0] + (count + 1) * step, 6)
-
-
-def _before(rows: Sequence[Row], end: float) -> list[Row]:
-    """A baseline moved, by whole hours, to where it ends before the series begins."""
-    over = rows[-1].t - end
-    shift = 60 * math.ceil(over / 60) if over > 0 else 0
-    return [row._replace(t=row.t - shift) for row in rows] if shift else list(rows)
 
 
 def at_us(t: float) -> Instant:
@@ -161,84 +159,147 @@ def at_us(t: float) -> Instant:
     return START_US + round(t * MINUTE)
 
 
+# -- before ---------------------------------------------------------------------------------------
+def _before(baseline: Recording, end: float) -> Recording:
+    """A baseline moved, by whole hours, to where it ends before the series begins."""
+    over = baseline.rows[-1].t - end
+    shift = 60 * math.ceil(over / 60 - _PART) if over > _NEAR else 0
+    rows = [row._replace(t=row.t - shift) for row in baseline.rows] if shift else baseline.rows
+    return Recording(rows=rows)
+
+
 def _learn(
-    check: Check, judges: Mapping[str, Judge], alpha: float, rows: Sequence[Row], who: Cohorts
+    check: Check, judges: Mapping[str, Judge], alpha: float, before: Recording, who: Cohorts
 ) -> JudgeState:
-    """The check's state after its baseline."""
-    touched = dict.fromkeys(who.begun)
-    step = step_of(sorted({row.t for row in rows}))
+    """The check's state after its baseline: history where it counts events, else looks before anything was done."""
+    rows = [row for row in before.rows if row.check == check.name]
+    line = spacing(rows)
     if counts_events(check):
-        return panel.feed({}, (_past(check, row, step) for row in rows if row.n is not None), touched)
+        minutes = isinstance(check.measure, Count)
+        cells = (
+            Past(at_us(row.t), row.account, line if minutes else row.n, row.y, line)
+            for row in rows
+            if row.n is not None and row.y is not None
+        )
+        return panel.feed({}, cells, who.begun)
     state: JudgeState = {}
     nobody = Cohorts(begun=dict.fromkeys(who.begun, math.inf), control=who.control, done=math.inf)
-    grid = _Grid(rows, nobody, step, check)
-    for t in sorted({row.t for row in rows}):
-        state, _ = panel.look(check, judges, state, grid.evidence(t), alpha=alpha)
+    grid = Grid.of(Recording(rows=rows), check, nobody)
+    for t in grid.times():
+        if grid.lines(t):  # what was not recorded is no look: a baseline may have gaps
+            state, _ = panel.look(check, judges, state, grid.evidence(t), alpha=alpha)
     return state
 
 
-def _past(check: Check, row: Row, step: float) -> Past:
-    n = step if isinstance(check.measure, Count) else row.n or 0.0
-    return Past(at_us(row.t), row.account, n, row.y or 0.0, step)
+# -- looks ----------------------------------------------------------------------------------------
+class Grid:
+    """The rows of one check as evidence, interval by interval.
 
+    `start`: where the first interval begins; `step`: minutes of an interval, `line`: those of a line.
+    """
 
-class _Grid:
-    """The rows of one check as evidence, interval by interval."""
-
-    def __init__(self, rows: Sequence[Row], who: Cohorts, step: float, check: Check) -> None:
-        self.who, self.step = who, step
-        self.minutes = isinstance(check.measure, Count)
-        self.times = sorted({row.t for row in rows})
-        self.at: dict[float, dict[str, Row]] = {}
-        for row in rows:
-            self.at.setdefault(row.t, {})[row.account] = row
-        self.intents = {name: at_us(t) if t < math.inf else None for name, t in who.begun.items()}
+    def __init__(self, check: Check, who: Cohorts, span: tuple[float, float], line: float) -> None:
+        self.check, self.who, self.line = check, who, line
+        self.start, end = span
+        self.step = _step(check, line)
+        self.looks = max(0, math.ceil((end - self.start) / self.step - _PART))
+        if self.looks > MOST_LOOKS:
+            minutes = f"{end - self.start:,.0f} minutes"
+            message = f"{self.looks:,} looks at {check.name} in {minutes}, at most {MOST_LOOKS:,}"
+            raise UsageError(message, hint="look less often: --every 1h")
+        self.sums: dict[int, dict[str, list[float]]] = {}
+        self.heard: dict[str, int] = {}  # account of the wave -> the last look that it had a line in
+        self.now = 0
         self.seen = [0.0, 0.0]  # events of the canary since it was begun, of control
-        self.looks = 0
+        self._begun = sorted(who.begun.values())
+        self._intents: tuple[int, dict[str, Instant | None]] = (-1, {})
+
+    @classmethod
+    def of(cls, series: Recording, check: Check, who: Cohorts) -> "Grid":
+        """The grid of a check in a recording: from the recording's first interval to its last."""
+        rows = [row for row in series.rows if row.check == check.name]
+        line = spacing(rows or series.rows)
+        if not series.rows:
+            return cls(check, who, (0.0, 0.0), line)
+        step = _step(check, line)
+        start = (rows or series.rows)[0].t - line
+        start -= step * math.floor(max(0.0, start - series.rows[0].t + line) / step + _PART)
+        found = cls(check, who, (start, series.rows[-1].t), line)
+        for row in rows:
+            found._add(row)
+        return found
+
+    def _add(self, row: Row) -> None:
+        if row.n is None or row.y is None:
+            return
+        sums = self.sums.setdefault(max(1, math.ceil((row.t - self.start) / self.step - _PART)), {})
+        known = sums.setdefault(row.account, [0.0, 0.0])
+        known[0] += self.line if isinstance(self.check.measure, Count) else row.n
+        known[1] += row.y
+
+    def times(self) -> Iterator[float]:
+        """When it is looked at."""
+        return (self._time(number) for number in range(1, self.looks + 1))
+
+    def _time(self, number: int) -> float:
+        return round(self.start + number * self.step, 6)
+
+    def _number(self, t: float) -> int:
+        return round((t - self.start) / self.step)
+
+    def due(self, t: float) -> bool:
+        """Whether it is looked at then."""
+        number = self._number(t)
+        return 1 <= number <= self.looks and self._time(number) == t
+
+    def lines(self, t: float) -> int:
+        """How many accounts have something recorded in the interval up to `t`."""
+        return len(self.sums.get(self._number(t), ()))
 
     def evidence(self, t: float) -> Evidence:
-        """What lies in the interval up to `t`."""
-        first = bisect.bisect_right(self.times, t - self.step + 1e-9)
-        last = bisect.bisect_right(self.times, t + 1e-9)
-        slices = [self.at[one] for one in self.times[first:last]]
-        who = self.who
-        self.looks += 1
+        """What lies in the interval up to `t`; looks come in the order of time."""
+        self.now = self._number(t)
+        sums, before = self.sums.get(self.now, {}), t - self.step + _NEAR
         touched = []
-        for account, begun in who.begun.items():
-            cell = self._cell(slices, account, after=begun <= t - self.step + 1e-9)
+        for account, begun in self.who.begun.items():
+            row = sums.get(account)
+            if row is not None:
+                self.heard[account] = self.now
             if (
-                begun >= t - 1e-9 or cell.after
-            ):  # an interval that the intent lies in is neither before nor after
-                touched.append(cell)
-                self.seen[0] += cell.y or 0.0 if cell.after else 0.0
-        control = [self._cell(slices, account, after=False) for account in who.control]
+                begun >= t - _NEAR or begun <= before
+            ):  # one that the intent lies in is neither before nor after
+                touched.append(_cell(account, row, after=begun <= before))
+        control = tuple(_cell(account, sums.get(account), after=False) for account in self.who.control)
+        self.seen[0] += sum(cell.y or 0.0 for cell in touched if cell.after)
         self.seen[1] += sum(cell.y or 0.0 for cell in control)
         return Evidence(
             at_us=at_us(t),
             interval_us=round(self.step * MINUTE),
             touched=tuple(touched),
-            control=tuple(control),
-            expected=len(who.begun),
-            complete=who.done <= t - self.step + 1e-9,
-            intents={
-                name: one if one is not None and one < at_us(t) else None
-                for name, one in self.intents.items()
-            },
+            control=control,
+            expected=len(self.who.begun),
+            complete=self.who.done <= before,
+            intents=self._intents_at(t),
         )
 
-    def _cell(self, slices: Sequence[Mapping[str, Row]], account: str, *, after: bool) -> Cell:
-        n = y = 0.0
-        there = False
-        for rows in slices:
-            row = rows.get(account)
-            if row is None:
-                continue
-            if row.n is None or row.y is None:
-                return Cell(account, None, None, after)
-            n, y, there = n + row.n, y + row.y, True
-        if not there:
-            return Cell(account, None, None, after)
-        return Cell(account, self.step if self.minutes else n, y, after)
+    def _intents_at(self, t: float) -> Mapping[str, Instant | None]:
+        """The wave's accounts and when they were begun; the same object until another one is."""
+        begun = (
+            sum(one < t - _NEAR for one in self._begun)
+            if self._intents[0] < len(self._begun)
+            else len(self._begun)
+        )
+        if begun != self._intents[0]:
+            self._intents = (begun, {
+                name: at_us(one) if one < t - _NEAR else None for name, one in self.who.begun.items()
+            })  # fmt: skip
+        return self._intents[1]
+
+    def gone(self) -> dict[str, int]:
+        """Accounts of the wave that had lines and have had none for three looks or more: account -> looks."""
+        return {
+            account: self.now - last for account, last in self.heard.items() if self.now - last >= GONE_LOOKS
+        }
 
     def rates(self) -> tuple[float, float]:
         """Events a minute of the canary and of control."""
@@ -246,10 +307,28 @@ class _Grid:
         return self.seen[0] / minutes, self.seen[1] / minutes
 
 
+def _step(check: Check, line: float) -> float:
+    """Minutes between looks: the check's interval, or that of the lines where it is longer. `t` may be rounded: what
+    is nearly a multiple of the interval is one, for a look each second of a day must not drift."""
+    every = check.every_us / MINUTE
+    times = round(line / every)
+    if times >= 1 and abs(line - times * every) < _ROUNDED:
+        return times * every
+    return max(every, line)
+
+
+def _cell(account: str, row: Sequence[float] | None, *, after: bool) -> Cell:
+    return Cell(account, None, None, after) if row is None else Cell(account, row[0], row[1], after)
+
+
+# -- levels ---------------------------------------------------------------------------------------
 def alphas_of(checks: Mapping[str, Check]) -> dict[str, float]:
     """Each check's level when the whole promise is spent on this one bake."""
     total = sum(check.weight for check in checks.values())
-    return {name: check.false_alarm * check.weight / total for name, check in checks.items()}
+    return {
+        name: check.false_alarm * check.weight / total if total > 0 else check.false_alarm
+        for name, check in checks.items()
+    }
 
 
 def recordable(checks: Mapping[str, Check]) -> dict[str, Check]:
@@ -257,5 +336,6 @@ def recordable(checks: Mapping[str, Check]) -> dict[str, Check]:
     return {name: check for name, check in checks.items() if isinstance(check.measure, Ratio | Count)}
 
 
-def _short(t: float) -> float:
-    return int(t) if float(t).is_integer() else t
+def short(number: float) -> float:
+    """A whole number as one: shorter as JSON."""
+    return int(number) if float(number).is_integer() else number

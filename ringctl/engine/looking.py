@@ -35,6 +35,7 @@ from ringctl.ports.records import Watched
 CONTROL: Final = "*control*"
 """Under this name a wave's control is saved beside its checks' states: no check is called so."""
 WARNINGS_SHOWN: Final = 5
+QUERIES_SHOWN: Final = 4
 
 _LENIENT = frozenset({WaveKind.EXPANSION, WaveKind.RESERVE})
 _NEED_CONTROL = frozenset({"canary-vs-control", "unchanged"})
@@ -165,6 +166,8 @@ class Scene:
         heard: dict[str, object] = {"accounts": [reporting, evidence.expected]}
         if isinstance(answer, Reading) and not evidence.error:
             heard["series"] = list(series(check, answer, self.watch))
+        if isinstance(answer, Reading):
+            heard["queries"] = list(answer.queries[:QUERIES_SHOWN])
         if isinstance(answer, Reading) and answer.warnings:
             heard["warnings"] = list(answer.warnings[:WARNINGS_SHOWN])
         if counters_of(check):

@@ -1,22 +1,27 @@
-"""What a check can see, with the rates that are known: for `gate plan`, `plan` and `gate backtest`."""
+"""What one check can see on one wave, with the rates that are known: for `gate plan`, `plan` and `gate backtest`."""
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
-from ringctl.core import spending
-from ringctl.core.drawing import canary_size
-from ringctl.core.learning import Learnt
-from ringctl.core.policy import Check, Policy, RingPolicy
-from ringctl.core.spending import Share
+from ringctl.core import controls
+from ringctl.core.judging import Judge
+from ringctl.core.learning import LONG, Learnt
+from ringctl.core.policy import Check, Count, Ratio
 from ringctl.core.timing import MINUTE
-from ringctl.gates import power
+from ringctl.engine.outlook import Forecast, Rate, Stand
+from ringctl.gates import ideal, own_past, power
+from ringctl.gates.evidence import ALONE
 from ringctl.gates.exposure import CERTAIN, TAU, UNLEARNT_PHI, uncertainty
-from ringctl.gates.power import Scale
+from ringctl.gates.power import Ceiling, Margin, Scale
 from ringctl.gates.split import Split, counts_events, directions
 
 SPLIT_SHARE = Split.part
 """The least share of a check's level that its comparison of counts is left with by the other judges."""
+BESIDE = ("canary-vs-control", "unchanged")
+OVER = 2.0
+"""The multiple of a ceiling that is asked about: a limit asks for no size of harm."""
 
 
 def scale_of(check: Check, learnt: Learnt, canary: float, control: float, alpha: float) -> Scale:
@@ -51,124 +56,259 @@ def plan_minutes(check: Check, learnt: Learnt, canary: float, control: float) ->
     return round(found, 1) if found < math.inf else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
-    """What one check can see on one wave. Minutes are None where it never can, or no rate is known (`known`)."""
+def forecast(
+    check: Check, stand: Stand, alpha: float, rate: Rate, judges: Mapping[str, Judge]
+) -> Iterator[Forecast]:
+    """What the check can see there, a line for each kind of harm that it asks about."""
+    plan = _Plan(check, stand, alpha, rate, judges)
+    if counts_events(check) and directions(check):
+        yield plan.compared()
+    if check.fail_if.ceiling is not None:
+        yield plan.limited()
+    if isinstance(check.measure, Ratio) and not check.measure.of_counts:
+        yield from plan.values()
+    if check.fail_if.above is not None or check.fail_if.p95 is not None:
+        yield plan.fixed()
 
-    ring: str
-    wave: str
-    check: str
-    accounts: int
-    control: int
-    judged: str
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """One check on one wave."""
+
+    check: Check
+    stand: Stand
     alpha: float
-    known: bool = False
-    sees: float | None = None
-    smallest: float | None = None
-    passes: float | None = None
-    bake: float = 0.0
-    most: float = 0.0
-    larger: int | None = None
+    rate: Rate
+    judges: Mapping[str, Judge]
 
-    @property
-    def decides(self) -> bool:
-        """Whether it sees the harm asked about, and passes a healthy wave, before the bake's end at the latest."""
-        return not self.known or (max(self.sees or math.inf, self.passes or math.inf) <= self.most)
+    def level(self, judge: str) -> float:
+        """A judge's part of the check's level, as the panel shares it out."""
+        parts = {name: one.part for name, one in self.judges.items() if one.applies(self.check)}
+        total = sum(parts.values())
+        return self.alpha * parts[judge] / total if parts.get(judge, 0) > 0 else self.alpha
 
-
-def plan_checks(
-    policy: Policy, rings: Mapping[str, int], rates: Mapping[str, float], phi: float
-) -> list[Planned]:
-    """Every check of every wave. `rings`: accounts per ring; `rates`: events a minute and account without harm."""
-    fleet, touched, found = sum(rings.values()), 0, []
-    for ring in policy.rings:
-        total = rings.get(ring.name, 0)
-        waves = _waves(ring, total)
-        for label, accounts in waves:
-            control = fleet - touched - accounts
-            for check in policy.checks_of(ring):
-                share = spending.planned_share(policy, ring.name, len(waves), check)
-                found.append(
-                    _planned(
-                        check,
-                        ring,
-                        (label, accounts, control),
-                        share,
-                        (policy, fleet, rates.get(check.name), phi),
-                    )
-                )
-            touched += accounts
-    return found
-
-
-def _waves(ring: RingPolicy, total: int) -> list[tuple[str, int]]:
-    """A ring's waves with their accounts: the canary, then the shares."""
-    if not total:
-        return []
-    done = canary_size(ring.canary, total)
-    found = [("canary", done)]
-    for amount in ring.waves:
-        until = amount.of(total)
-        if until > done:
-            found.append((f"to {amount}", until - done))
-            done = until
-    return found
-
-
-def _planned(
-    check: Check,
-    ring: RingPolicy,
-    wave: tuple[str, int, int],
-    share: Share,
-    context: tuple[Policy, int, float | None, float],
-) -> Planned:
-    label, accounts, control = wave
-    policy, fleet, rate, phi = context
-    least = max(policy.limits.control_min, fleet // 10)
-    compared = check.compare in {"canary-vs-control", "unchanged"}
-    judged = check.compare if not compared or control >= least else check.without_control
-    base = Planned(
-        ring=ring.name, wave=label, check=check.name, accounts=accounts, control=control, judged=judged,
-        alpha=share.alpha, bake=ring.bake.min_us / MINUTE, most=ring.bake.max_us / MINUTE,
-    )  # fmt: skip
-    harms = directions(check) if counts_events(check) else ()
-    if check.fail_if.becomes_empty:
-        return replace(base, judged="becomes-empty, by account", sees=3 * check.every_us / MINUTE)
-    if rate is None or not harms or judged not in {"canary-vs-control", "unchanged"}:
-        return base
-
-    def scale(size: int) -> Scale:
-        left = accounts + control - size
-        return Scale(
-            canary=rate * size, control=rate * min(left, 10 * size), phi=phi,
-            alpha=share.alpha * SPLIT_SHARE, miss=check.miss,
+    def line(self, judged: str, note: str = "") -> Forecast:
+        stand = self.stand
+        weights = [self.rate.weights.get(name, 1.0) for name in stand.members]
+        return Forecast(
+            ring=stand.ring, wave=stand.wave, check=self.check.name, accounts=stand.accounts,
+            equal=power.effective(weights if self.rate.weights else stand.sizes) or float(stand.accounts),
+            control=stand.left, judged=judged, alpha=self.alpha, bake=stand.bake_us / MINUTE,
+            most=stand.most_us / MINUTE, note=note,
         )  # fmt: skip
 
-    harm = max(harms, key=lambda one: power.minutes_to_see(scale(accounts), one, one))
-    return replace(
-        base,
-        known=True,
-        sees=_finite(power.minutes_to_see(scale(accounts), harm, harm)),
-        smallest=power.smallest_seen(scale(accounts), base.bake, harm),
-        passes=_finite(max(power.minutes_to_pass(scale(accounts), one) for one in harms)),
-        larger=_larger(scale, accounts, (accounts + control) // 2, harm, base.most),
+    @property
+    def judged(self) -> str:
+        """How a comparison is made with the control that is left (DESIGN 12.22)."""
+        check, stand = self.check, self.stand
+        if check.compare not in BESIDE or stand.left >= controls.enough(stand.fleet, stand.control_min):
+            return check.compare
+        return check.without_control
+
+    @property
+    def weight(self) -> float:
+        """The wave in accounts of the mean rate."""
+        return sum(self.rate.weights.get(name, 1.0) for name in self.stand.members)
+
+    @property
+    def times(self) -> float:
+        return ALONE if self.stand.accounts == 1 else 1.0
+
+    @property
+    def past(self) -> float:
+        """Minutes that are known from before."""
+        return max(self.rate.past, self.check.baseline_us / MINUTE)
+
+    def samples(self, weight: float) -> float:
+        """Minutes until the wave has `min_samples`; 0 where their rate is not known."""
+        rate = 1.0 if isinstance(self.check.measure, Count) else self.rate.samples
+        return self.check.min_samples / (rate * weight) if rate and weight > 0 else 0.0
+
+    # -- counts -----------------------------------------------------------------------------------
+    def scale(self, weight: float, events: float, *, best: bool = False) -> Scale:
+        """The scale of a wave of so many mean accounts. `best`: with nothing that is still to be learnt."""
+        check, stand = self.check, self.stand
+        phi = 1.0 if best else self.phi
+        canary = events * weight
+        beside = self.judged in BESIDE
+        left = stand.left + stand.accounts - weight
+        control = events * min(left, max(controls.LEAST, controls.RATIO * weight), controls.MOST)
+        if not beside:
+            return Scale(
+                canary=canary, past=self.past, phi=max(phi, self.rate.drift or UNLEARNT_PHI), times=self.times,
+                margin=own_past.MARGIN, alpha=self.level("before-vs-after"), miss=check.miss,
+            )  # fmt: skip
+        margin: float | Margin = 1.0
+        if not best and not check.alike:
+            margin = Margin(
+                before=(canary * self.past, control * self.past), accounts=(weight, control / events),
+                rate=events, watched=self.past < LONG,
+            )  # fmt: skip
+        return Scale(
+            canary=canary, control=control, phi=phi, margin=margin, times=self.times,
+            alpha=self.level("split") / len(directions(check)), miss=check.miss,
+        )  # fmt: skip
+
+    @property
+    def phi(self) -> float:
+        return UNLEARNT_PHI if self.rate.phi is None else self.rate.phi
+
+    def compared(self) -> Forecast:
+        """Beside control, or beside the accounts' own past."""
+        judged, harms, events = self.judged, directions(self.check), self.rate.events
+        if judged == "threshold":
+            return self.fixed()
+        if judged not in BESIDE:
+            harms = harms[:1]
+        line = replace(self.line(judged), harm=harms[0])
+        if judged in BESIDE:
+            best = self.scale(self.weight, 1.0, best=True)
+            slow = max(power.minutes_to_see(best, harm, harm) for harm in harms) * best.canary
+            clear = max(power.minutes_to_pass(best, harm) for harm in harms) * best.canary
+            line = replace(line, needs=_finite(slow), clears=_finite(clear))
+        if events is None:
+            return line
+        if not events > 0:
+            said = "never had one: the second one fails, and none in enough samples passes"
+            return replace(
+                line, known=True, events=0.0, passes=self.samples(self.weight), sees=0.0, note=said
+            )
+        scale = self.scale(self.weight, events)
+        slowest = max(harms, key=lambda one: power.minutes_to_see(scale, one, one))
+        twice = 2.0 if slowest > 1 else 0.5
+        found = replace(
+            line,
+            known=True,
+            events=scale.canary,
+            phi=scale.phi,
+            harm=slowest,
+            sees=self.taken(power.minutes_to_see(scale, slowest, slowest)),
+            doubles=self.taken(power.minutes_to_see(scale, twice, slowest)),
+            smallest=power.smallest_seen(scale, line.bake, slowest),
+            passes=self.taken(self.passing(self.weight, events, harms)),
+        )
+
+        def enough(size: int) -> bool:
+            weight = size * self.weight / self.stand.accounts
+            one = self.scale(weight, events)
+            seen = power.minutes_to_see(one, slowest, slowest)
+            return max(seen, self.passing(weight, events, harms)) <= line.most
+
+        return self.with_way_out(found, enough)
+
+    def taken(self, minutes: float) -> float | None:
+        """Never less than a look takes."""
+        return _finite(max(minutes, self.stand.every_us / MINUTE))
+
+    def passing(self, weight: float, events: float, harms: tuple[float, ...]) -> float:
+        scale = self.scale(weight, events)
+        return max(self.samples(weight), *(power.minutes_to_pass(scale, harm) for harm in harms))
+
+    def with_way_out(self, found: Forecast, enough: Callable[[int], bool]) -> Forecast:
+        if found.decides:
+            return found
+        most = (self.stand.accounts + self.stand.left) // 2
+        return replace(found, larger=power.fewest(most, enough))
+
+    # -- a ceiling --------------------------------------------------------------------------------
+    def limited(self) -> Forecast:
+        """A ceiling, judged so that it may be looked at at any time."""
+        limit = self.check.fail_if.ceiling
+        assert limit is not None
+        line = replace(self.line("ceiling"), asked=f"twice the ceiling of {100 * limit:g} %")
+        events, samples = self.rate.events, self.rate.samples
+        if events is None or not samples:
+            return line
+        share = min(1.0, events / samples)
+        if share >= limit:
+            said = f"{100 * share:.3g} % are bad now, the ceiling is {100 * limit:g} %: it can only fail"
+            return replace(line, known=True, events=events * self.weight, sees=0.0, note=said)
+        bad = min(OVER * limit, (1 + limit) / 2)
+
+        def ceiling(weight: float) -> Ceiling:
+            return Ceiling(
+                trials=samples * weight, share=share, limit=limit, phi=self.phi, times=self.times,
+                alpha=self.level("limit"), miss=self.check.miss,
+            )  # fmt: skip
+
+        def seen(weight: float) -> float:
+            one = ceiling(weight)
+            return power.until(lambda minutes: power.sees_share_by(one, minutes, bad))
+
+        def passed(weight: float) -> float:
+            one = ceiling(weight)
+            return max(self.samples(weight), power.until(lambda minutes: power.passes_limit_by(one, minutes)))
+
+        def enough(size: int) -> bool:
+            weight = size * self.weight / self.stand.accounts
+            return max(seen(weight), passed(weight)) <= line.most
+
+        found = replace(
+            line, known=True, events=events * self.weight, phi=self.phi, sees=self.taken(seen(self.weight)),
+            passes=self.taken(passed(self.weight)),
+        )  # fmt: skip
+        return self.with_way_out(found, enough)
+
+    # -- values and fixed limits ------------------------------------------------------------------
+    def values(self) -> Iterator[Forecast]:
+        """What is judged by looks: the judges are asked how many they need at least."""
+        for name, asked in (("becomes-empty", "becomes_empty"), ("shift", "shift")):
+            limit = getattr(self.check.fail_if, asked)
+            if limit:
+                only = replace(self.check.fail_if, becomes_empty=False, shift=None)
+                yield self.by_looks(name, replace(self.check, fail_if=replace(only, **{asked: limit})))
+
+    def by_looks(self, name: str, check: Check) -> Forecast:
+        stage = stage_of(check, self.stand, self.level(name), control=self.judged in BESIDE)
+        fail, done = _looks(check, _Named(name, self.judges[name]), stage)
+        said = "an account that answers with nothing"
+        if check.fail_if.shift is not None:
+            said = f"a shift of {100 * check.fail_if.shift:g} %"
+        line = replace(self.line(name), asked=said)
+        minutes = self.stand.every_us / MINUTE
+        answers = (self.rate.samples or 0.0) * minutes
+        look = minutes / (1 - math.exp(-answers)) if answers > 0 else minutes
+        known = self.rate.samples is not None
+        samples = self.samples(self.weight)
+        return replace(
+            line,
+            known=known or fail is None or done is None,
+            sees=None if fail is None else fail * look,
+            passes=None if done is None else max(samples, done * look),
+            note="" if known else "at best, with an answer in every look",
+        )
+
+    def fixed(self) -> Forecast:
+        """A fixed threshold: no promise, nothing to plan but the samples."""
+        return self.line(
+            "threshold", "a fixed threshold: no promise about false alarms, nor about what it sees"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """A judge that is told apart by its name."""
+
+    name: str
+    judge: Judge = field(compare=False)
+
+
+@lru_cache(maxsize=256)  # waves of a ring are alike, and a ring may have a thousand
+def _looks(check: Check, named: _Named, stage: ideal.Stage) -> tuple[int | None, int | None]:
+    judges = {named.name: named.judge}
+    return ideal.looks_to_fail(check, judges, stage), ideal.looks_to_pass(check, judges, stage)
+
+
+def stage_of(check: Check, stand: Stand, alpha: float, *, control: bool) -> ideal.Stage:
+    """The wave as `ideal` imagines it: large ones need no more looks than ten accounts."""
+    return ideal.Stage(
+        accounts=max(1, min(stand.accounts, 10)),
+        before=max(5, min(60, check.baseline_us // max(1, stand.every_us))),
+        alpha=alpha,
+        every_us=stand.every_us,
+        control=control,
     )
 
 
-def _larger(scale: Callable[[int], Scale], least: int, most: int, harm: float, minutes: float) -> int | None:
-    """The fewest accounts, at most half of all that are left, that would decide in time; None when none would."""
-
-    def enough(size: int) -> bool:
-        one = scale(size)
-        return max(power.minutes_to_see(one, harm, harm), power.minutes_to_pass(one, harm)) <= minutes
-
-    if most < least or not enough(most):
-        return None
-    while least < most:
-        middle = (least + most) // 2
-        least, most = (least, middle) if enough(middle) else (middle + 1, most)
-    return most
-
-
 def _finite(minutes: float) -> float | None:
-    return round(minutes, 1) if minutes < math.inf else None
+    return round(minutes, 2) if minutes < math.inf else None

@@ -10,7 +10,7 @@ same thing that disagree are missing.
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -53,6 +53,11 @@ class Recording:
     rows: list[Row] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def checks(self) -> frozenset[str]:
+        """The checks that have a line."""
+        return frozenset(row.check for row in self.rows)
 
 
 class _Wrong(Exception):
@@ -203,7 +208,7 @@ def _settled(rows: list[Row]) -> tuple[list[Row], int]:
     """Rows in order, each time, account and check once; those that disagree are missing. And how many did."""
     rows.sort(key=_order)
     found: list[Row] = []
-    disagree = 0
+    disagree, last = 0, -1
     for row in rows:
         clear = row if row.n is None or (row.n < math.inf and row.y is not None and row.y < math.inf) else (
             row._replace(n=None, y=None)
@@ -211,9 +216,9 @@ def _settled(rows: list[Row]) -> tuple[list[Row], int]:
         if not found or found[-1][:2] != clear[:2] or found[-1].check != clear.check:
             found.append(clear)
         elif found[-1] != clear:
-            disagree += 1
             cohort = "canary" if "canary" in {found[-1].cohort, clear.cohort} else "control"
             found[-1] = clear._replace(n=None, y=None, cohort=cohort)
+            disagree, last = disagree + (last != len(found)), len(found)
     return found, disagree
 
 
@@ -222,18 +227,16 @@ def _order(row: Row) -> tuple[float, str, str, str, float, float]:
     return row.t, row.account, row.check, row.cohort, -1.0 if n is None else n, -1.0 if y is None else y
 
 
-def step_of(times: Iterable[float]) -> float:
-    """The most common distance between times, in minutes; 1 where there are fewer than two. `times` are sorted."""
+def spacing(rows: Iterable[Row]) -> float:
+    """Minutes of a line: the most common distance between an account's lines; 1 where nothing says. `rows` are
+    sorted."""
     counts: dict[float, int] = {}
-    last: float | None = None
-    for t in times:
-        if last is not None and t > last:
-            step = round(t - last, 6)
-            counts[step] = counts.get(step, 0) + 1
-        last = t
+    last: dict[tuple[str, str], float] = {}
+    for row in rows:
+        key = (row.account, row.check)
+        before = last.get(key)
+        if before is not None and row.t > before:
+            distance = round(row.t - before, 6)
+            counts[distance] = counts.get(distance, 0) + 1
+        last[key] = row.t
     return max(counts, key=lambda one: (counts[one], -one)) if counts else 1.0
-
-
-def of_check(rows: Iterable[Row], check: str) -> Iterator[Row]:
-    """The rows of one check."""
-    return (row for row in rows if row.check == check)

@@ -2,23 +2,34 @@
 
 Each account alone, n = queries answered and y = items returned in a look:
     before  at least 20 answered queries in at least 5 answered looks, at most 5 % of these looks empty;
-    FAIL    3 looks after the intent in a row, each with at least 3 answered queries and no item: one
-            account is enough, long before an average over the fleet moves (VSTS 2017);
-    PASS    every account of the wave (of an expansion wave: a quorum, the others are named) has its
-            before, at least 3 complete looks with items, and no run of empty looks going on.
-A look without an answer (absent, erroring, idle) is missing: it neither counts nor breaks a run. So does
-an empty look with one or two answers: too little to count, but no sign of life either. A look with any
-item ends the run. Not anytime-valid by itself: with at most 5 % empty looks before, three in a row are
-one in 8,000 per account and place when looks are independent. GATE's J2 (own ceiling, with its stake at
-the intent; issue 4) replaces the counting by an e-process.
+    FAIL    3 looks after the intent in a row, each with at least 3 answered queries and no item; or, for what comes
+            and goes, or with one answer a look: E_i >= A/alpha (A accounts of the wave). One account is enough,
+            long before an average over the fleet moves (VSTS 2017);
+    PASS    every account of the wave (of an expansion wave: a quorum, the others are named) has its before, no run
+            of empty looks going on, and evidence from complete looks that it is not half empty: E_pass >= 1/miss
+            (for 5 %: five looks with items).
+
+E_i is the one-sample process of J2 (`own_process`, GATE 5.4) over trials: a look with items is a good one; looks
+without, together at least half the answers of a usual look before, are a bad one. So a night with one answer a look
+is not held against an account whose looks had fifty. Its ceiling is min(0.9, 1.5 e/l + 0.02 + 3/l), e of l looks
+empty before: 3/l is what l looks without an empty one cannot rule out.
+    E_pass = mean over p in {0.01, 0.15} of prod (p/0.5)^x ((1-p)/0.5)^(1-x),   x = 1 for a bad trial
+
+A look without an answer (absent, erroring, idle) is missing: it neither counts nor breaks a run. Nor does an empty
+look with one or two answers: too little for a run, but no sign of life either. A look with any item ends the run.
+The rule of three is not anytime-valid: where 5 % of looks are empty, three in a row are one in 8,000 per account and
+place when looks are independent; in a day of minutes and 20 accounts where 1 % are, one bake in 35.
 """
 
+import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
 from ringctl.core.judging import Evidence, Judgement, JudgeState
 from ringctl.core.policy import Check, Ratio
 from ringctl.core.states import Verdict
+from ringctl.gates import own_process
 from ringctl.gates.evidence import (
     WORST_SHOWN,
     earlier_fail,
@@ -36,11 +47,25 @@ LOOKS: Final = 5
 EMPTY_SHARE: Final = 0.05
 RUN: Final = 3
 PER_LOOK: Final = 3.0
-WITH_ITEMS: Final = 3
+MOST_CAP: Final = 0.9
+MARGIN: Final = 1.5
+FLOOR: Final = 0.02
+CLEARLY: Final = 20.0  # E of an account that is emptier for certain (5 %): it does not pass
+USUAL: Final = 0.5  # of the answers of a look before: what a trial without items must have
+HARM: Final = 0.5
+HARMLESS: Final = (0.01, 0.15)
+_BAD: Final = tuple(math.log(p / HARM) for p in HARMLESS)
+_GOOD: Final = tuple(math.log((1 - p) / HARM) for p in HARMLESS)
+_MOST: Final = 60.0
 
-# a row of the state: answered looks, queries and empty looks before; the run of empty looks after the
-# intent; complete looks with items
-BEFORE_LOOKS, BEFORE_QUERIES, BEFORE_EMPTY, EMPTY_RUN, DONE_LOOKS = range(5)
+# a row of the state: answered looks, queries and empty looks before; the run of empty looks since the intent, answers
+# of the trial without items that is not over; logs of E_pass; then the row of `own_process`, once there is one
+BEFORE_LOOKS, BEFORE_QUERIES, BEFORE_EMPTY, EMPTY_RUN, PENDING = range(5)
+PASS_AT: Final = 5
+E_AT: Final = PASS_AT + len(HARMLESS)
+_NEW: Final = (0.0,) * E_AT
+
+Rows = dict[str, list[float]]
 
 
 class BecomesEmpty:
@@ -57,31 +82,55 @@ class BecomesEmpty:
 
     def look(self, check: Check, state: JudgeState, evidence: Evidence) -> tuple[JudgeState, Judgement]:
         """Fold one look in."""
-        del check  # the rule has no parameters (DESIGN 12.20)
         silent = no_answer(evidence, state)
         if silent is not None:
             return state, silent
-        rows = _folded(state, evidence)
+        rows = _folded(mapping(state, "a"), evidence)
         after: JudgeState = {**state, "a": rows}
-        return keep_fail(after, earlier_fail(state) or _judge(rows, evidence))
+        return keep_fail(after, earlier_fail(state) or _judge(check, rows, evidence))
 
 
-def _folded(state: JudgeState, evidence: Evidence) -> dict[str, list[float]]:
-    rows = {name: list(row) for name, row in mapping(state, "a").items() if isinstance(row, list)}
+def ceiling(looks: float, empty: float) -> float:
+    """The largest share of empty looks that an account with this before is thought to have."""
+    return min(MOST_CAP, MARGIN * empty / looks + FLOOR + 3 / looks)
+
+
+def _folded(before: Mapping[str, object], evidence: Evidence) -> Rows:
+    rows = {name: row for name, row in before.items() if isinstance(row, list)}
     for account, (n, y) in fresh(evidence.touched, after=False).items():
         if n > 0:
-            row = rows.setdefault(account, [0.0] * 5)
+            row = list(rows.get(account, _NEW))
             row[BEFORE_LOOKS] += 1
             row[BEFORE_QUERIES] += n
             row[BEFORE_EMPTY] += y <= 0
+            rows[account] = row
     for account, (n, y) in fresh(evidence.touched, after=True).items():
-        row = rows.setdefault(account, [0.0] * 5)
-        if y > 0:
-            row[EMPTY_RUN] = 0.0
-            row[DONE_LOOKS] += evidence.complete and n > 0
-        elif n >= PER_LOOK:
-            row[EMPTY_RUN] += 1
+        if n > 0 or y > 0:
+            rows[account] = _since(rows.get(account, _NEW), evidence, n, y)
     return rows
+
+
+def _since(before: list[float] | tuple[float, ...], evidence: Evidence, n: float, y: float) -> list[float]:
+    """The row with a look after the intent: `n` answers or items without one, `y` items."""
+    row = list(before)
+    bad = not y > 0
+    if bad:
+        row[EMPTY_RUN] += n >= PER_LOOK
+        row[PENDING] += n
+    else:
+        row[EMPTY_RUN] = row[PENDING] = 0.0
+    if not _had_items(row):
+        return row
+    usual = row[BEFORE_QUERIES] / row[BEFORE_LOOKS]
+    if not n > 0 or (bad and not row[PENDING] >= USUAL * usual):
+        return row
+    row[PENDING] = 0.0
+    if evidence.complete:
+        for place, log in enumerate(_BAD if bad else _GOOD, start=PASS_AT):
+            row[place] = max(-_MOST, min(_MOST, row[place] + log))
+    cap = ceiling(row[BEFORE_LOOKS], row[BEFORE_EMPTY])
+    row[E_AT:] = own_process.added(row[E_AT:] or own_process.NEW, evidence.at_us, cap, 1.0, float(bad))
+    return row
 
 
 def _had_items(row: list[float]) -> bool:
@@ -93,21 +142,29 @@ def _had_items(row: list[float]) -> bool:
     )
 
 
-def _judge(rows: dict[str, list[float]], evidence: Evidence) -> Judgement:
-    had = {account for account, row in rows.items() if _had_items(row)}
-    empty = sorted(account for account in had if rows[account][EMPTY_RUN] >= RUN)
+def _absent(row: list[float]) -> float:
+    """E_pass: evidence from complete looks that the account is not half empty."""
+    return sum(math.exp(log) for log in row[PASS_AT:E_AT]) / len(HARMLESS)
+
+
+def _judge(check: Check, rows: Rows, evidence: Evidence) -> Judgement:
+    had = {account: row for account, row in rows.items() if _had_items(row)}
+    found = {name: own_process.evidence(row[E_AT:]) for name, row in had.items() if len(row) > E_AT}
+    level = max(1, evidence.expected) / check.false_alarm
+    run = sorted(account for account, row in had.items() if row[EMPTY_RUN] >= RUN)
+    over = sorted((name for name, e in found.items() if e >= level), key=lambda name: (-found[name], name))
     numbers: dict[str, object] = {
-        "judge": BecomesEmpty.name,
-        "judged": len(had),
-        "expected": evidence.expected,
-        "empty": len(empty),
-    }
-    if empty:
+        "judge": BecomesEmpty.name, "e": max(found.values(), default=1.0), "level": level,
+        "judged": len(had), "expected": evidence.expected, "empty": len(run),
+    }  # fmt: skip
+    if run or over:
+        said = f"in {RUN} looks in a row" if run else _often(had[over[0]], found[over[0]], level)
+        worst = run or over
         return Judgement(
             verdict=Verdict.FAIL,
-            reason=f"{_named(empty)} had items before and gave none in {RUN} looks in a row",
+            reason=f"{_named(worst)} had items before and gave none {said}",
             numbers=numbers,
-            worst=tuple(empty[:WORST_SHOWN]),
+            worst=tuple(worst[:WORST_SHOWN]),
         )
     accounts = sorted({cell.account for cell in evidence.touched} | set(rows))
     without = [account for account in accounts if account not in had]
@@ -124,17 +181,22 @@ def _judge(rows: dict[str, list[float]], evidence: Evidence) -> Judgement:
     silent = unheard(evidence)
     if silent:
         return undecided(silent, numbers)
-    sure = {name for name in had if rows[name][DONE_LOOKS] >= WITH_ITEMS and rows[name][EMPTY_RUN] <= 0}
-    running = {name for name in had if rows[name][EMPTY_RUN] > 0}
-    if running or not len(sure) >= needed:
-        waiting = sorted(had - sure)
-        return undecided(f"not yet {WITH_ITEMS} looks with items of {_named(waiting)}", numbers, *waiting)
+    doubted = {name for name, row in had.items() if row[EMPTY_RUN] > 0 or found.get(name, 1.0) >= CLEARLY}
+    sure = {name for name, row in had.items() if _absent(row) >= 1 / check.miss} - doubted
+    if doubted or not len(sure) >= needed:
+        waiting = [*sorted(doubted), *sorted(had.keys() - sure - doubted)]
+        return undecided(f"not yet enough looks with items of {_named(waiting)}", numbers, *waiting)
     aside = f" ({len(accounts) - len(sure)} could not be judged)" if len(sure) < len(accounts) else ""
     return Judgement(
         verdict=Verdict.PASS,
         reason=f"all {len(sure)} accounts still answer with items{aside}",
         numbers=numbers,
     )
+
+
+def _often(row: list[float], e: float, level: float) -> str:
+    share = own_process.bad_share(row[E_AT:])
+    return f"in {100 * share:.0f} % of its looks since it began (E = {e:.3g}, FAIL from {level:.3g})"
 
 
 def _named(accounts: list[str]) -> str:

@@ -1,29 +1,40 @@
-"""Judge `shift`: an account's own value moved, either way, against before (payload, bytes per answer).
+"""Judge `shift`: accounts' own values moved, either way, against before (payload, bytes or seconds per answer).
 
-Per account, v = y/n of each look with an answer; m and s^2 their mean and variance over k looks, before
-the first intent and since:
-    change = (m_after - m_before)/m_before;   se = sqrt(s_b^2/k_b + s_a^2/k_a)
-    beyond   |change| > shift and |m_after - m_before| > 3 se, with at least 3 looks on each side
-    FAIL     at least two accounts beyond (DESIGN 12.20), at least `min_samples` answers since the intents
-    PASS     every judged account within by |change| <= shift in complete looks, enough accounts judged
-             (see `evidence.quorum`) and `min_samples` answers in complete looks
-A value that was 0 and is not any more is an endless change; 0 before and after is none. The guard of three
-standard errors makes it a plain two-sample test of looks: not anytime-valid, and blind to drift that is
-common to all accounts (issue 4: own-quantile indicators under J1 and J4). A wave of one account cannot
-fail by this judge.
+Per account E_i, from values outside the band that it kept before and beyond `shift` of its own median (`own_band`):
+    E = mean of E_i over the wave's accounts (1 for those not judged): valid whatever they have in common
+    FAIL     E >= 1/alpha, at any look (Ville), and at least two accounts clearly moved (E_i >= 20; DESIGN 12.20), or
+             the only one touched so far did, with ten times the evidence (decision record 0006)
+    PASS     per account E_pass >= 1/miss from complete looks (evidence that it did not move by more than `shift`)
+             and the mean within it; by enough accounts (`evidence.quorum`), `min_samples` answers in complete looks,
+             and no account that moved (of an expansion wave one in a hundred may, and is named)
+
+`canary-vs-control` and `unchanged`: values are divided by the drift of control (the median of what its accounts have
+against their own before), and an account that is out while k of m control accounts are counts for no more than its
+rank (1+k)/(1+m). `before-vs-after` has the account's own past alone, and a band 10 % wider.
+
+Whatever is compared, control is judged by the same process: where some of its accounts ever had an E_i of b without
+being touched, it takes more than two of the wave's to fail: for some b more than that share, and 3 standard deviations
+above it. Bursts of hours, that a short before never saw, and drifts that all have in common make few alarms then.
+Without control accounts a drift that takes two accounts beyond `shift` of what they were is taken for harm.
+
+Only ratios to an account's own past are judged: units do not matter. A value that was 0 and is not any more moved.
 """
 
 import math
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from statistics import median
 from typing import Final
 
-from ringctl.core.judging import Evidence, Judgement, JudgeState
+from ringctl.core.judging import Cell, Evidence, Judgement, JudgeState
 from ringctl.core.policy import Check, Ratio
 from ringctl.core.states import Verdict
+from ringctl.core.timing import Instant
+from ringctl.gates import own_band
 from ringctl.gates.evidence import (
+    ALONE,
     WORST_SHOWN,
     earlier_fail,
-    fresh,
     keep_fail,
     mapping,
     no_answer,
@@ -31,13 +42,17 @@ from ringctl.gates.evidence import (
     undecided,
     unheard,
 )
+from ringctl.gates.own_band import DONE_N, MID, MOST_E, PART_DONE, SUM, E, Others, Row, T
 
-LOOKS: Final = 3
-ERRORS: Final = 3.0
+CLEARLY: Final = 20.0
+BARS: Final = (CLEARLY, 1e4, 1e8, 1e16)
+DEVIATIONS: Final = 3.0
+CONTROL: Final = 5  # accounts whose values a drift is taken from
+ALONE_WIDE: Final = 1.1
+MAY_MOVE: Final = 0.01  # of an expansion wave's accounts
 
-# a row of the state: three times [looks, answers, mean, sum of squares about it]: before, since, complete
-BEFORE, SINCE, DONE = 0, 4, 8
-SIZE: Final = 12
+Rows = dict[str, Row]
+Values = list[tuple[Row, float, float]]  # of an account's look: its row, the answers, the value
 
 
 class Shift:
@@ -55,93 +70,191 @@ class Shift:
         )
 
     def look(self, check: Check, state: JudgeState, evidence: Evidence) -> tuple[JudgeState, Judgement]:
-        """Fold one look in."""
+        """Fold one look in. State: s: account -> sample of its before; a, k: touched and control -> row."""
         silent = no_answer(evidence, state)
         if silent is not None:
             return state, silent
-        rows = _folded(state, evidence)
-        after: JudgeState = {**state, "a": rows}
-        judgement = earlier_fail(state) or _judge(check, rows, evidence)
-        known = sum(row[BEFORE] >= LOOKS for row in rows.values())
+        samples, rows, control = (_rows(state, key) for key in "sak")
+        _folded(check, evidence, samples, rows, control)
+        after: JudgeState = {**state, "s": samples, "a": rows, "k": control}
+        judgement = earlier_fail(state) or _judge(check, rows, control, evidence)
+        named = {cell.account for cell in evidence.touched}
+        known = len(rows) + sum(name in named and own_band.enough(one) for name, one in samples.items())
         return keep_fail(after, replace(judgement, needs_before=not known >= quorum(evidence.expected)))
 
 
-def _folded(state: JudgeState, evidence: Evidence) -> dict[str, list[float]]:
-    rows = {name: list(row) for name, row in mapping(state, "a").items() if isinstance(row, list)}
-    for after in (False, True):
-        for account, (n, y) in fresh(evidence.touched, after=after).items():
-            if n > 0:
-                row = rows.setdefault(account, [0.0] * SIZE)
-                _add(row, SINCE if after else BEFORE, n, y / n)
-                if after and evidence.complete:
-                    _add(row, DONE, n, y / n)
-    return rows
+def _rows(state: JudgeState, key: str) -> Rows:
+    """Account -> row. The rows are the state's own: they are never changed, only replaced."""
+    return {name: row for name, row in mapping(state, key).items() if isinstance(row, list)}
 
 
-def _add(row: list[float], at: int, n: float, value: float) -> None:
-    """One more value of a look, by Welford's recurrence."""
-    row[at] += 1
-    row[at + 1] += n
-    step = value - row[at + 2]
-    row[at + 2] += step / row[at]
-    row[at + 3] += step * (value - row[at + 2])
+def _known(cells: Iterable[Cell], *, after: bool) -> Iterable[tuple[str, float, float]]:
+    """Account, answers and amount of the known cells with an answer on that side of the intent."""
+    for account, n, y, behind in cells:
+        if behind is after and n is not None and y is not None and 0 < n < math.inf and 0 <= y / n < math.inf:
+            yield account, n, y
 
 
-def _change(row: list[float], at: int) -> float | None:
-    """Relative change of the mean against before; None with too few looks."""
-    if not (row[BEFORE] >= LOOKS and row[at] >= LOOKS):
-        return None
-    before, after = row[BEFORE + 2], row[at + 2]
-    if before > 0:
-        return (after - before) / before
-    return math.inf if after > 0 else 0.0
+def _folded(check: Check, evidence: Evidence, samples: Rows, rows: Rows, control: Rows) -> None:
+    """Folds the look into the three maps. Control is compared with from the wave's first intent on."""
+    begun = any(one is not None for one in evidence.intents.values())
+    early = [*_known(evidence.touched, after=False)]
+    if not begun:
+        early += _known(evidence.control, after=False)
+    for account, n, y in early:
+        samples[account] = own_band.sampled(samples.get(account), n, y, evidence.interval_us)
+    limit, others, wide = check.fail_if.shift or 0.0, Others(), ALONE_WIDE
+    if begun:
+        beside = _values(check, evidence, samples, control, after=False)
+        compared = check.compare != "before-vs-after"
+        others = _control(beside, evidence.at_us, 1.0 if compared else wide, drifts=compared)
+        wide = 1.0 if others.count else wide
+    for row, n, value in _values(check, evidence, samples, rows, after=True):
+        u = value / others.drift
+        done = row[PART_DONE] > 0
+        own_band.stepped(row, evidence.at_us, u, own_band.ways(row, u, wide), others)
+        if done:
+            own_band.passed(row, u, limit)
+            row[DONE_N] += n
 
 
-def _certain(row: list[float]) -> bool:
-    """Whether the difference is more than three standard errors of the looks' values."""
-    squared = sum(row[at + 3] / (row[at] - 1) / row[at] for at in (BEFORE, SINCE))
-    return abs(row[SINCE + 2] - row[BEFORE + 2]) > ERRORS * math.sqrt(max(0.0, squared))
+def _values(check: Check, evidence: Evidence, samples: Rows, rows: Rows, *, after: bool) -> Values:
+    """The accounts that have a value in this look, `after`: the touched ones, else control. Samples become rows."""
+    found: Values = []
+    for account, n, y in _known(evidence.touched if after else evidence.control, after=after):
+        row = rows.get(account)
+        if row is not None:
+            row = list(row)
+        else:
+            sample = samples.get(account)
+            if sample is None or not own_band.enough(sample):
+                continue
+            row = own_band.banded(sample, check.fail_if.shift or 0.0)
+            del samples[account]
+        rows[account] = row
+        value = own_band.gathered(row, n, y, evidence.interval_us, complete=evidence.complete)
+        if value is not None:
+            found.append((row, *value))
+    return found
 
 
-def _judge(check: Check, rows: dict[str, list[float]], evidence: Evidence) -> Judgement:
-    most = check.fail_if.shift or 0.0
-    since = {name: change for name, row in rows.items() if (change := _change(row, SINCE)) is not None}
-    done = {name: change for name, row in rows.items() if (change := _change(row, DONE)) is not None}
-    beyond = sorted(
-        (name for name, change in since.items() if abs(change) > most and _certain(rows[name])),
-        key=lambda name: (-abs(since[name]), name),
+def _control(values: Values, at_us: Instant, wide: float, *, drifts: bool) -> Others:
+    """What control did at this look, and each of its accounts judged; `drifts`: among the others."""
+    ratios = [value / row[MID] for row, _, value in values if row[MID] > 0] if drifts else []
+    drift = median(ratios) if len(ratios) >= CONTROL else 1.0
+    drift = drift if 0 < drift < math.inf else 1.0
+    out = [own_band.ways(row, value / drift, wide) for row, _, value in values]
+    a, b, c, d = (sum(one[way] for one in out) for way in range(4))
+    others = Others(drift, len(values), (a, b, c, d)) if drifts and len(values) >= CONTROL else Others()
+    for (row, _, value), ways in zip(values, out, strict=True):
+        own_band.stepped(row, at_us, value / drift, ways, others.without(ways))
+    return others
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Moved:
+    """Who moved: `clearly` by evidence, most of it first; `beyond` by the mean of complete looks.
+
+    `needed`: how many must have moved clearly to fail; `enough`: they have.
+    """
+
+    e: float
+    clearly: list[str]
+    beyond: list[str]
+    needed: int
+    enough: bool
+
+
+def _moved(check: Check, rows: Rows, control: Rows, expected: int) -> _Moved:
+    limit = check.fail_if.shift or 0.0
+    accounts = max(expected, len(rows), 1)
+    e = (sum(row[E] for row in rows.values()) + accounts - len(rows)) / accounts
+    clearly = sorted(
+        (name for name, row in rows.items() if row[E] >= CLEARLY), key=lambda name: (-rows[name][E], name)
     )
-    n_since, n_done = (sum(row[at + 1] for row in rows.values()) for at in (SINCE, DONE))
+    bars = {bar: _needed(len(rows), control, bar) for bar in BARS}
+    return _Moved(
+        e=e,
+        clearly=clearly,
+        beyond=sorted(name for name, row in rows.items() if own_band.beyond(row, limit)),
+        needed=bars[CLEARLY],
+        enough=any(sum(rows[name][E] >= bar for name in clearly) >= many for bar, many in bars.items()),
+    )
+
+
+def _needed(accounts: int, control: Rows, bar: float) -> int:
+    """How many of the wave's accounts must have an E of `bar`, seeing how many of control ever had.
+
+    Two, where control bears out that hardly any get there by chance: none, and of those of E >= 20 at most 1/20.
+    """
+    most = [row[MOST_E] for row in control.values()]
+    moved, clearly = (sum(one >= least for one in most) for least in (bar, CLEARLY))
+    if len(most) < CONTROL or (not moved and clearly <= len(most) / CLEARLY):
+        return 2
+    share = (moved + 1) / (len(most) + 1)
+    chance = accounts * share + DEVIATIONS * math.sqrt(accounts * share * (1 - share))
+    return max(2, 1 + math.floor(chance))
+
+
+def _judge(check: Check, rows: Rows, control: Rows, evidence: Evidence) -> Judgement:
+    moved, level = _moved(check, rows, control, evidence.expected), 1 / check.false_alarm
+    sure = {name for name, row in rows.items() if own_band.absent(row) >= 1 / check.miss}
+    n_done = sum(row[DONE_N] for row in rows.values())
     numbers: dict[str, object] = {
-        "judge": Shift.name, "judged": len(done), "expected": evidence.expected, "beyond": len(beyond),
-        "n_since": n_since, "n_done": n_done,
+        "judge": Shift.name, "e": moved.e, "level": level, "judged": len(rows), "expected": evidence.expected,
+        "moved": len(moved.clearly), "moved_needed": moved.needed, "within": len(sure), "n_done": n_done,
     }  # fmt: skip
-    if len(beyond) >= 2 and n_since >= check.min_samples:
-        first = f"{100 * since[beyond[0]]:+.0f} % on {beyond[0]}"
-        return Judgement(
-            verdict=Verdict.FAIL,
-            reason=f"{len(beyond)} accounts moved by more than {100 * most:.0f} % ({first}; "
-            f"fixed threshold, not anytime-valid)",
-            numbers=numbers,
-            worst=tuple(beyond[:WORST_SHOWN]),
+    limit = f"{100 * (check.fail_if.shift or 0.0):.0f} %"
+    shown = moved.clearly[:WORST_SHOWN]
+    if moved.e >= level and shown:
+        said = (
+            f"{len(moved.clearly)} accounts moved by more than {limit} ({_by(rows, shown[0])}; "
+            f"E = {moved.e:.3g}, FAIL from {level:.3g})"
         )
-    lacking = unheard(evidence)
-    if not lacking and not len(done) >= quorum(evidence.expected):
-        lacking = f"{len(done)} of {evidence.expected} accounts have {LOOKS} looks before and after"
-    if not lacking and not n_done >= check.min_samples:
-        lacking = f"{n_done:.0f} answers since the last account was done, {check.min_samples} are needed"
+        if moved.enough or (len(rows) == 1 and moved.e >= ALONE * level):
+            return Judgement(verdict=Verdict.FAIL, reason=said, numbers=numbers, worst=tuple(shown))
+        return undecided(f"{said}, but {moved.needed} are needed to fail", numbers, *shown)
+    lacking = _lacking(check, rows, evidence, n_done)
     if lacking:
-        return undecided(lacking, numbers, *beyond)
-    outside = [name for name, change in done.items() if not abs(change) <= most]
-    if outside or beyond:
-        worst = list(dict.fromkeys([*beyond, *sorted(outside)]))
-        return undecided(
-            f"{', '.join(worst[:WORST_SHOWN])} moved, but two accounts for certain are needed to fail",
-            numbers,
-            *worst,
-        )
+        return undecided(lacking, numbers, *shown)
+    outside = list(dict.fromkeys([*moved.clearly, *moved.beyond]))
+    allowed = 0 if evidence.strict else int(MAY_MOVE * evidence.expected)
+    if len(outside) > allowed:
+        said = f"{_named(rows, outside)}: not certain enough to fail, too much to pass"
+        return undecided(said, numbers, *outside)
+    within = len(sure.difference(outside))
+    if not within >= quorum(evidence.expected):
+        said = f"{within} of {evidence.expected} accounts are known to be within {limit}"
+        return undecided(said, numbers, *sorted(rows.keys() - sure))
+    aside = f"; {_named(rows, outside)}" if outside else ""
     return Judgement(
         verdict=Verdict.PASS,
-        reason=f"{len(done)} accounts are within {100 * most:.0f} % of what they had before",
+        reason=f"{within} accounts are within {limit} of what they had before{aside}",
         numbers=numbers,
+        worst=tuple(outside[:WORST_SHOWN]),
     )
+
+
+def _lacking(check: Check, rows: Rows, evidence: Evidence, n_done: float) -> str:
+    """What a pass still wants, or ""."""
+    reason = unheard(evidence)
+    if reason:
+        return reason
+    if not len(rows) >= quorum(evidence.expected):
+        looks = own_band.LEAST_LOOKS
+        return f"{len(rows)} of {evidence.expected} accounts have a before of {looks} looks with answers"
+    if not n_done >= check.min_samples:
+        return f"{n_done:.0f} answers since the last account was done, {check.min_samples} are needed"
+    return ""
+
+
+def _by(rows: Rows, account: str) -> str:
+    """By how much, in words."""
+    row = rows[account]
+    change = row[SUM] / row[T] - 1
+    return f"{100 * change:+.0f} % on {account}" if change < 1000 else f"from next to nothing on {account}"
+
+
+def _named(rows: Rows, accounts: list[str]) -> str:
+    more = f" and {len(accounts) - WORST_SHOWN} more" if len(accounts) > WORST_SHOWN else ""
+    return ", ".join(_by(rows, one) for one in accounts[:WORST_SHOWN]) + more

@@ -27,7 +27,7 @@ from ringctl.core.judging import Evidence, Judgement, JudgeState
 from ringctl.core.policy import Check, Count, Ratio
 from ringctl.core.states import Verdict
 from ringctl.core.timing import Instant
-from ringctl.gates import absence, before_vs_after, ceiling
+from ringctl.gates import absence, ceiling, own_past
 from ringctl.gates.evidence import (
     WORSE_Z,
     WORST_SHOWN,
@@ -133,7 +133,7 @@ class Split:
             return keep_fail(after, self._judge(check, after, evidence, look))
         e = max((_stakes(state, harm).evidence for harm in directions(check)), default=1.0)
         rest = replace(check, false_alarm=min(0.5, check.false_alarm * e))
-        other = ceiling if check.without_control == "threshold" else before_vs_after
+        other = ceiling if check.without_control == "threshold" else own_past
         own, judgement = other.look(rest, mapping(state, "own"), evidence)
         return keep_fail({**after, "own": own}, judgement)
 

@@ -67,7 +67,6 @@ class Postgres:
                 WRONG_OPTIONS,
                 hint="postgresql://USER@HOST:PORT/DATABASE; in user and password @ is %40, / is %2F, % is %25",
             ) from None
-        self._secret = str(given.get("password") or "")
         self._where = f"{given.get('host') or 'localhost'}:{given.get('port') or 5432}"
 
     @contextmanager
@@ -96,8 +95,6 @@ class Postgres:
 
     def _error(self, error: psycopg.Error, *, late: bool) -> SourceUnavailable:
         said = line(str(error).strip().partition("\n")[0].encode("utf-8", "replace"))
-        if self._secret:
-            said = said.replace(self._secret, "***")
         code = TIMED_OUT if late else _code(error)
         return failed(f"{self._where}: {said or type(error).__name__}", code, hint=_HINTS.get(code, ""))
 
@@ -112,6 +109,10 @@ class _Snapshot:
             # streamed: the extended protocol takes one statement only, and rows that are too many stay there
             with closing(cast("Generator[Sequence[object]]", cursor.stream(query.encode()))) as rows:
                 found = list(islice(rows, most))
+            if (
+                not found
+            ):  # an empty stream says nothing of its columns; the same snapshot has the same nothing
+                cursor.execute(query.encode(), prepare=True)
             columns = tuple(column.name for column in cursor.description or ())
         return Table(columns=columns, rows=found)
 

@@ -1,8 +1,9 @@
 """From a policy file to `ringctl.core.policy.Policy`, or to the full list of what is wrong with it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from ringctl.core import builtin
 from ringctl.core.digests import digest
 from ringctl.core.errors import Finding, InvalidInput
 from ringctl.core.policy import (
@@ -28,10 +29,11 @@ from ringctl.settings.policy_fields import (
     RequalifyBake,
     RequalifyFields,
 )
-from ringctl.settings.report import ALTERED, OUT_OF_RANGE, Mistake, Report
+from ringctl.settings.report import ALTERED, DUPLICATE_NAME, OUT_OF_RANGE, Mistake, Report
 from ringctl.settings.rings import read_bake, read_rings, ring_gates
 from ringctl.settings.smells import policy_smells
 from ringctl.settings.sources import read_inventory, read_source
+from ringctl.settings.undecidable import undecidable_checks
 from ringctl.settings.values import Misfit, from_plain, to_plain
 from ringctl.settings.yaml12 import parse
 
@@ -65,6 +67,7 @@ def policy_from_text(content: bytes, path: str) -> tuple[Policy, tuple[Finding, 
     report.finish()
     policy = _policy(to_plain(settings))
     policy_smells(policy, report)
+    undecidable_checks(policy, report)
     return policy, report.finish()
 
 
@@ -126,24 +129,39 @@ def _read(node: Node, report: Report) -> Settings:
     gate_defaults = read_defaults(defaults)
     names = frozenset(sources)
     checks = {
-        keys.parse("gates", entry.key, units.name, name): read_gate(
+        keys.parse("gates", entry.key, _gate_name, name): read_gate(
             name, entry.node, report, names, gate_defaults
         )
         for name, entry in keys.mapping("gates")
     }
-    known = sorted(checks)
-    usual = ring_gates(defaults, known, known)
+    usual = ring_gates(defaults, sorted(checks), sorted(checks))
+    watching = _builtin(defaults, checks, gate_defaults.every_us)
+    rings = read_rings(keys, sorted({**checks, **watching}), usual)
     return Settings(
         name=metadata.read("name", units.name, ""),
         owner=metadata.read("owner", units.text, ""),
         inventory=read_inventory(inventory),
         sources=sources,
-        checks=checks,
-        rings=read_rings(keys, known, usual),
+        checks={**checks, **watching},
+        rings=tuple(replace(ring, gates=tuple(dict.fromkeys((*ring.gates, *watching)))) for ring in rings),
         requalify=_requalify(keys.below("requalify", RequalifyFields)),
         limits=_limits(keys.below("limits", LimitFields)),
         lease_us=keys.read("lease", _lease, 15 * SECOND),
     )
+
+
+def _gate_name(node: Node) -> str:
+    name = units.name(node)
+    if name in builtin.checks():
+        hint = "another name; `defaults: {builtin: [...]}` says which of the built-in checks are on"
+        raise Mistake(DUPLICATE_NAME, f"`{name}` is a built-in check", hint=hint)
+    return name
+
+
+def _builtin(keys: Keys, checks: Mapping[str, Check], every_us: Span) -> dict[str, Check]:
+    """The built-in checks that are on. They look as often as the policy's own: a wave's checks look together."""
+    names = keys.names("builtin", units.one_of(*builtin.checks()))
+    return builtin.checks(names, every_us=min((one.every_us for one in checks.values()), default=every_us))
 
 
 def _requalify(keys: Keys) -> Requalify:

@@ -158,6 +158,9 @@ class DefaultFields(Shape):
     """Chance of a false alarm over the whole rollout."""
     gates: tuple[shown.Name, ...] | None = None
     """Gates of every ring that names none itself; default: all."""
+    builtin: tuple[shown.Builtin, ...] = ("overshoot", "recreated")
+    """Checks that watch every ring without being asked. `overshoot` holds before the next account when a step takes
+    over 3 times as long as its size class took; `recreated` fails on a key that existed already. `[]`: neither."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

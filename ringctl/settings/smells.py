@@ -1,5 +1,6 @@
 """Warnings: a policy or bundle that loads, and still deserves a second look."""
 
+from ringctl.core import builtin
 from ringctl.core.bundle import Bundle
 from ringctl.core.errors import Finding
 from ringctl.core.policy import Amount, Policy, RingPolicy
@@ -10,8 +11,9 @@ GROWTH = 10
 
 def policy_smells(policy: Policy, report: Report) -> None:
     """Add the policy's warnings to the report."""
+    own = {name: check for name, check in policy.checks.items() if not builtin.is_builtin(check)}
     for ring in policy.rings:
-        if not ring.gates:
+        if own.keys().isdisjoint(ring.gates):
             message = f"no gate watches ring `{ring.name}`: only time and failed steps can stop it"
             _warn(report, ring.line, message, "name gates in `rings` or `defaults`")
         _growth(ring, report)
@@ -20,12 +22,16 @@ def policy_smells(policy: Policy, report: Report) -> None:
                 message = f"ring `{ring.name}` bakes at most shorter than gate `{check.name}` looks"
                 _warn(report, ring.line, message, "raise `bake.max` or lower `every`")
     watched = {name for ring in policy.rings for name in ring.gates}
-    for name, check in policy.checks.items():
+    for name, check in own.items():
         if name not in watched:
             _warn(report, check.line, f"gate `{name}` watches no ring", "name it in `gates` of a ring")
-    if policy.checks and not any(one.fail_if.becomes_empty for one in policy.checks.values()):
+    if own and not any(one.fail_if.becomes_empty for one in own.values()):
         message = "no gate would notice answers that have become empty"
         _warn(report, 0, message, "add a gate with fail_if: {becomes_empty: true}")
+    off = [name for name in builtin.checks() if name not in policy.checks]
+    if off:
+        message = f"built-in checks are switched off: {', '.join(off)}"
+        _warn(report, 0, message, "leave `defaults.builtin` out")
     if not policy.inventory.size:
         message = "accounts have no size: the largest ones cannot be kept for last"
         _warn(report, policy.inventory.line, message, "name a column in `inventory.size`")

@@ -2,17 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from ringctl.settings import shown
-from ringctl.settings.shown import Shape, Shown
+from ringctl.settings.shown import Shape
 
 SECRETS = "secrets only by reference: {file: PATH} or {env: NAME}"
-POINTER = r"(?:/(?:[^~/]|~[01])*)*"
-ACCOUNTS = ("all", "matchers", "cohort")
-
-Pointer = Annotated[str, Shown({"type": "string", "pattern": f"^{POINTER}$"})]
-Accounts = Annotated[str, Shown({"type": "string", "enum": list(ACCOUNTS)})]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,13 +42,13 @@ class PlaceFields(Shape):
 
     HINT: ClassVar[str] = "{items: /tenants, account: /id, value: /requests}"
 
-    items: Pointer = ""
+    items: shown.Pointer = ""
     """The list of accounts, or a mapping of them; default: the whole answer."""
-    account: Pointer | None = None
+    account: shown.Pointer | None = None
     """The account's id within an item; left out: the key of a mapping."""
-    value: Pointer
+    value: shown.Pointer
     """The raw cumulative value within an item."""
-    time: Pointer | None = None
+    time: shown.Pointer | None = None
     """When that value was taken, within an item: seconds or milliseconds since 1970, or RFC 3339 text."""
 
 
@@ -76,7 +71,7 @@ class SourceFields(Shape):
     """How long one answer may take."""
     max_age: shown.Duration = "60s"
     """Samples older than this, by the source's own clock, count as missing; two scrape intervals is a good value."""
-    accounts: Accounts = "all"
+    accounts: shown.Accounts = "all"
     """`prometheus`: ask for all accounts, name those wanted in the queries (`matchers`), or join them with ringctl's
     own series (`cohort`), for fleets whose answer would be too large."""
     cohort: CohortFields | None = None

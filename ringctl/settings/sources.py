@@ -26,8 +26,6 @@ from ringctl.settings.report import (
     Report,
 )
 from ringctl.settings.source_fields import (
-    ACCOUNTS,
-    POINTER,
     CohortFields,
     PlaceFields,
     SecretFields,
@@ -104,7 +102,7 @@ def _prometheus(keys: Keys) -> dict[str, object]:
     options: dict[str, object] = {"url": _required(keys, "url", url)}
     options.update(_token(keys))
     if keys.has("accounts"):
-        options["accounts"] = keys.read("accounts", units.one_of(*ACCOUNTS), "all")
+        options["accounts"] = keys.read("accounts", units.one_of(*units.ACCOUNTS), "all")
     if keys.has("cohort"):
         if options.get("accounts") != "cohort" and keys.sound("accounts"):
             message = f"`{keys.path('cohort')}` is for `accounts: cohort`"
@@ -214,7 +212,7 @@ def pointer(node: Node) -> str:
         raise Mistake(
             WRONG_TYPE, f"a JSON pointer is wanted, here is {node.kind}", hint="such as /data/tenants"
         )
-    if not re.fullmatch(POINTER, node.value, re.DOTALL):
+    if not re.fullmatch(units.POINTER, node.value, re.DOTALL):
         hint = "it begins with a slash; ~ in a key is ~0, and / in a key is ~1"
         raise Mistake(OUT_OF_RANGE, "not a JSON pointer", hint=hint)
     return node.value

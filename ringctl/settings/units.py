@@ -189,6 +189,8 @@ NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 IDENTIFIER = r"[A-Za-z_][A-Za-z0-9_]{0,62}(\.[A-Za-z_][A-Za-z0-9_]{0,62})?"
 METRIC = r"[a-zA-Z_:][a-zA-Z0-9_:]{0,199}"
 LABEL = r"[a-zA-Z_][a-zA-Z0-9_]{0,199}"
+POINTER = r"(?:/(?:[^~/]|~[01])*)*"
+ACCOUNTS = ("all", "matchers", "cohort")
 VARIABLE = r"[A-Za-z_][A-Za-z0-9_]{0,127}"
 
 name = matching(NAME, "a name (letters, digits, . _ -)")

@@ -32,6 +32,7 @@ def look(
 
 def overs(found: Judgement) -> list[str]:
     rows = found.numbers.get("over", [])
+    assert isinstance(rows, list)
     return [row[0] for row in rows]
 
 

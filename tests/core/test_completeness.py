@@ -60,8 +60,8 @@ def raw(**accounts: Pair) -> observing.Values:
     }
 
 
-GOOD = {"a": (1.0, 100.0), "b": (0.0, 50.0), "k": (2.0, 200.0)}
-NEXT = {"a": (2.0, 160.0), "b": (0.0, 90.0), "k": (3.0, 300.0)}
+GOOD: dict[str, Pair] = {"a": (1.0, 100.0), "b": (0.0, 50.0), "k": (2.0, 200.0)}
+NEXT: dict[str, Pair] = {"a": (2.0, 160.0), "b": (0.0, 90.0), "k": (3.0, 300.0)}
 
 
 def after(second: Read, *, gap: Span = MINUTE, check: Check = CHECK, watch: Watch = WATCH) -> Evidence:
@@ -80,7 +80,7 @@ def test_everything_there_is_everything_counted() -> None:
     assert (found.expected, found.complete, covered(found)) == (2, True, MINUTE)
 
 
-MISSING = {
+MISSING: Mapping[str, dict[str, Pair]] = {
     "absent series": {"a": (None, None)},
     "absent part of a series": {"a": (None, 160.0)},
     "NaN": {"a": (2.0, math.nan)},
@@ -179,7 +179,9 @@ def test_a_plain_count_has_minutes_and_an_absent_one_is_missing() -> None:
     state, _ = fold(check, {}, Read(values={ALL: {"a": 10.0, "b": 5.0}}), WATCH, T0)
     _, found = fold(check, state, Read(values={ALL: {"a": 40.0}}), WATCH, T0 + 90 * SECOND)
     assert cells(found)["b"] == (None, None)
-    assert cells(found)["a"] == (pytest.approx(1.5), 30)
+    minutes, events = cells(found)["a"]
+    assert minutes == pytest.approx(1.5)
+    assert events == 30
 
 
 # -- an account that had series and has them no more -------------------------------------------------------------
@@ -246,7 +248,7 @@ def test_what_a_person_settled_is_not_waited_for() -> None:
 def test_missing_taken_for_zero_is_seen(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def zeros(check: Check, values: observing.Values, at_us: Instant) -> dict[str, tuple[float, float]]:
         found = real(check, values, at_us)
-        return {name: found.get(name, (GOOD[name][0], GOOD[name][1])) for name in GOOD}
+        return {name: found.get(name, (GOOD[name][0] or 0.0, GOOD[name][1] or 0.0)) for name in GOOD}
 
     real = observing._raw
     monkeypatch.setattr(observing, "_raw", zeros)

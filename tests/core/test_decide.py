@@ -159,6 +159,37 @@ def test_at_the_ceiling_the_bake_holds_and_passes_only_when_evidence_comes():
     assert after.rollout.wave(1).state is WaveState.PASSED
 
 
+def test_the_bake_says_when_its_activity_will_do():
+    late = NOW + 101 * SECOND
+    slow = decide(w.rollout(baking()), w.facts({1: w.seen(done=2, bake_us=60 * SECOND, activity=25)}), late)
+    assert (
+        "75 samples of activity (about 3 m 00 s more at the rate so far)" in slow.rollout.hold("idle").reason
+    )
+    none = decide(w.rollout(baking()), w.facts({1: w.seen(done=2, bake_us=60 * SECOND)}), late)
+    assert "100 samples of activity, of which there are none so far" in none.rollout.hold("idle").reason
+
+
+def test_a_step_beyond_its_class_holds_once_until_a_person_resumes():
+    def facts(reason, *, fresh):
+        state = replace(
+            w.verdict(Verdict.INCONCLUSIVE, reason=reason), check="overshoot", numbers={"fresh": fresh}
+        )
+        return w.facts({1: w.seen(checks={"overshoot": state}, running=1, pending=1)})
+
+    wave = w.wave(1, state=WaveState.OPEN, opened_us=NOW)
+    held = decide(w.rollout(wave), facts("a17: slow", fresh=True), NOW).rollout
+    hold = held.hold("overshoot")
+    assert (hold.error, hold.ends_itself, hold.wave) == ("RC1020", False, 1)
+    assert "a17: slow" in hold.reason
+    assert held.wave(1).settle is Settle.NONE  # what runs goes on
+    same = decide(held, facts("a17: slow", fresh=True), NOW + SECOND).rollout
+    assert same.hold("overshoot") == hold
+    more = decide(held, facts("a17: slow; a18: slow", fresh=True), NOW + SECOND).rollout
+    assert more.hold("overshoot").since_us == NOW + SECOND
+    told = decide(w.rollout(wave), facts("a17: slow", fresh=False), NOW).rollout
+    assert told.hold("overshoot") is None
+
+
 def test_a_silent_source_holds_after_three_intervals_and_lifts_by_itself():
     silent = w.verdict(Verdict.INCONCLUSIVE, error="RC8001", reason="connection refused")
     facts = w.seen(checks={"errors": silent}, done=2, **BAKED)

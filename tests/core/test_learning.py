@@ -25,7 +25,7 @@ def hours(count: int, *, canary: float = 1.0, bursts: float = 0.0, seed: int = 1
 
 def test_nothing_is_known_at_the_start() -> None:
     assert learnt({}) == NOTHING
-    assert freeze({})["frozen"] == [1.0, None, None, 0.0, 0.0, 0.0]
+    assert freeze({})["frozen"] == [1.0, None, None, None, 0.0, 0.0, 0.0]
     assert learnt(freeze({})).source == "nothing"
 
 
@@ -81,7 +81,7 @@ def test_it_is_frozen_and_only_accounts_not_begun_go_on() -> None:
     after = learnt(later)
     assert (after.rho, after.phi, after.hours, after.note) == (before.rho, before.phi, 96, before.note)
     assert after.own["c2"].worst == 0.9
-    assert after.own["c1"] == before.own["c1"]
+    assert after.own["c1"]._replace(peaks=()) == before.own["c1"]._replace(peaks=())
 
 
 def test_an_account_knows_its_worst_run_of_hours_with_enough_trials() -> None:
@@ -93,7 +93,7 @@ def test_an_account_knows_its_worst_run_of_hours_with_enough_trials() -> None:
         Past(5 * HOUR, "c1", 5.0, 5.0, 60.0),  # never enough
     ]
     own = learnt(fold({}, cells, TOUCHED)).own["c1"]
-    assert own == (125.0, 15.0, 4, 1, 240.0, 0.5)
+    assert own[:6] == (125.0, 15.0, 4, 1, 240.0, 0.5)
     assert learnt(fold({}, cells[:1], TOUCHED)).own["c1"].worst is None
     assert list(learnt(fold({}, cells, TOUCHED)).own) == ["c1"]
     assert len(learnt(fold({}, cells, TOUCHED)).own) == 1

@@ -94,7 +94,9 @@ def test_the_judge_that_decided_or_is_nearest_stands_in_front() -> None:
     assert judgement.numbers["e"] == 50.0
     _, judgement = panel.look(CHECK, {**judges, "d": Told("d", FAIL, e=1.0)}, {}, seen(1), alpha=0.01)
     assert judgement.numbers["judge"] == "d"
-    assert sorted(judgement.numbers["judges"]) == ["a", "b", "c", "d"]
+    each = judgement.numbers["judges"]
+    assert isinstance(each, dict)
+    assert sorted(each) == ["a", "b", "c", "d"]
 
 
 def test_what_is_missing_is_named() -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from ringctl.core.spending import share, weight
+from ringctl.core.spending import planned_share, share, weight
 from ringctl.core.states import WaveKind
 from tests.core.worlds import rollout, wave
 
@@ -38,6 +38,14 @@ def test_it_says_how_it_was_spent() -> None:
     said = str(share(world, only, check))
     assert said.startswith("1 % for the whole rollout")
     assert "revision 0.5" in said
+
+
+def test_a_plan_spends_as_the_rollout_will() -> None:
+    waves = [wave(1), wave(2, kind=WaveKind.EXPANSION)]
+    world = rollout(*waves)
+    check = next(iter(world.policy.checks.values()))
+    planned = planned_share(world.policy, waves[0].ring, 2, check)
+    assert planned == share(world, waves[0], check)
 
 
 def test_weights_share_out_a_ring() -> None:

@@ -8,7 +8,7 @@ from ringctl.core.bundle import Live
 from ringctl.core.errors import Finding, UnsafePlan
 from ringctl.core.fleet import Account, Selector, Term
 from ringctl.core.judging import Judgement, combine, credit, gate
-from ringctl.core.timing import DAY, HOUR, MINUTE, SECOND, human, rfc3339
+from ringctl.core.timing import DAY, HOUR, MINUTE, SECOND, human, parsed, rfc3339
 from tests.core import worlds as w
 from tests.core.worlds import Verdict
 
@@ -136,3 +136,10 @@ def test_unaccounted_members_are_not_counted_before_everything_is_drawn():
     )
     rollout = w.rollout(revisions=revisions, drawn=())
     assert decide(rollout, w.facts({}, unfinished_accounts=5), w.NOW).draw.what == "requalification"
+
+
+def test_a_time_is_read_with_its_zone_only() -> None:
+    assert parsed("1970-01-01T00:00:01Z") == parsed("1970-01-01T01:00:01+01:00") == 1_000_000
+    for wrong in ("1970-01-01T00:00:01", "yesterday", ""):
+        with pytest.raises(ValueError, match=r"zone|Invalid isoformat"):
+            parsed(wrong)

@@ -4,12 +4,16 @@ import json
 import random
 from dataclasses import replace
 
+import pytest
+
 from ringctl.bootstrap import Judges
+from ringctl.core.errors import UsageError
 from ringctl.core.policy import Count, Counter, FailIf
 from ringctl.core.states import Verdict
+from ringctl.core.timing import MINUTE
 from ringctl.engine import backtest
-from ringctl.engine.backtest import Look, Outcome, alphas_of, recordable, run
-from ringctl.engine.recorded import parse
+from ringctl.engine.backtest import Grid, Look, Outcome, alphas_of, recordable, run
+from ringctl.engine.recorded import Recording, Row, parse
 from tests.gates.checks import DURATION, EMPTY, ERRORS
 
 CANARY = ("c1", "c2", "c3")
@@ -96,7 +100,7 @@ def test_an_account_that_moves_from_control_to_canary_is_touched_from_then_on() 
         for one in series(200)
     ]
     recording = parse([json.dumps(one) for one in items], "s", {"errors": ERRORS})
-    who = backtest.cohorts(recording, 1.0)
+    who = backtest.cohorts(recording)
     assert who.begun == {"c1": 0, "c2": 0, "c3": 60}
     assert who.done == 60
     looks, outcome = judged(items)
@@ -153,10 +157,130 @@ def test_a_count_that_falls_away_fails() -> None:
 def test_lines_between_looks_are_summed() -> None:
     slow = replace(ERRORS, every_us=5 * 60_000_000)
     looks, _ = judged(series(60), checks={"errors": slow})
-    assert [one.t for one in looks] == [1, 6, 11, 16, 21, 26, 31, 36, 41, 46, 51, 56, 61]
+    assert [one.t for one in looks] == list(range(5, 65, 5))
 
 
 def test_levels_are_shared_out_by_weight_and_steps_cannot_be_recorded() -> None:
     other = replace(ERRORS, name="other", weight=3.0)
     assert alphas_of({"errors": ERRORS, "other": other}) == {"errors": 0.0025, "other": 0.0075}
     assert list(recordable({"errors": ERRORS, "steps": DURATION})) == ["errors"]
+
+
+def test_a_change_inside_an_interval_is_neither_before_nor_after() -> None:
+    slow = replace(ERRORS, every_us=5 * MINUTE)
+    items = [{**one, "cohort": "control" if one["t"] <= 7 else one["cohort"]} for one in series(20)]
+    recording = parse([json.dumps(one) for one in items], "s", {"errors": slow})
+    who = backtest.cohorts(recording)
+    assert set(who.begun.values()) == {7}
+    grid = Grid.of(recording, slow, who)
+    assert [one.after for one in grid.evidence(5).touched] == [False] * 3
+    assert grid.evidence(10).touched == ()
+    assert [(one.after, one.n) for one in grid.evidence(15).touched] == [(True, 100)] * 3
+    assert grid.evidence(15).complete
+
+
+def test_null_is_no_line() -> None:
+    gone = {(50, "c1"), (51, "k1"), (52, "c2")}
+    without = judged(series(skip=gone))
+    null = judged([{**one, "y": None} if (one["t"], one["account"]) in gone else one for one in series()])
+    assert [one.record() for one in without[0]] == [one.record() for one in null[0]]
+
+
+def test_an_account_that_falls_silent_keeps_the_gate_from_passing() -> None:
+    names = tuple(f"c{one}" for one in range(10))
+
+    def items(skip):
+        return [
+            {**line(t, one, 20, (t + place) % 2), "cohort": "canary" if one in names else "control"}
+            for t in range(1, 121)
+            for place, one in enumerate((*names, *CONTROL))
+            if not (skip and one == "c7" and t > 100)
+        ]
+
+    assert judged(items(skip=False))[1].final is Verdict.PASS
+    looks, outcome = judged(
+        items(skip=True)
+    )  # nine of ten answer: a quorum, but not of those that were there
+    assert outcome.final is Verdict.INCONCLUSIVE
+    assert "c7 had data and has been absent for 20 looks" in looks[-1].judgement.reason
+
+
+def test_a_canary_that_only_the_baseline_knows_is_expected() -> None:
+    before = [line(t, one, 20, t % 2) for t in range(1, 61) for one in (*CANARY, "c9", *CONTROL)]
+    before = [{**one, "cohort": "canary"} if one["account"] == "c9" else one for one in before]
+    looks, outcome = judged(series(), baseline=before)
+    assert looks[-1].record()["missing"] == ["c9"]
+    assert outcome.final is Verdict.INCONCLUSIVE
+
+
+def test_work_that_never_ended_never_passes() -> None:
+    ended = [{"t": 5, "account": one, "event": "done"} for one in CANARY]
+    assert judged([*series(), *ended])[1].final is Verdict.PASS
+    assert judged([*series(), *ended[:2]])[1].final is Verdict.INCONCLUSIVE
+
+
+def test_started_without_any_line_is_missing() -> None:
+    looks, outcome = judged([*series(), {"t": 3, "account": "c5", "event": "start"}])
+    assert looks[-1].record()["missing"] == ["c5"]
+    assert outcome.final is Verdict.INCONCLUSIVE
+
+
+def test_a_check_whose_lines_end_early_does_not_pass() -> None:
+    other = replace(ERRORS, name="other")
+    items = [{**one, "check": "other"} for one in series(60)] + series(120)
+    looks, outcome = judged(items, checks={"errors": ERRORS, "other": other})
+    assert [one.t for one in looks if one.check == "other"] == list(range(1, 121))
+    assert outcome.final is Verdict.INCONCLUSIVE
+    only = judged(series(120), checks={"errors": ERRORS, "other": other})
+    assert len([one for one in only[0] if one.check == "other"]) == 120
+    assert only[1].final is Verdict.INCONCLUSIVE
+
+
+def test_coarse_lines_are_looked_at_as_often_as_they_come() -> None:
+    items = [{**one, "t": 5 * one["t"]} for one in series(24)]
+    looks, _ = judged(items)
+    assert [one.t for one in looks] == list(range(5, 125, 5))
+    assert looks[-1].record()["missing"] == []
+
+
+def test_rounded_times_of_a_day_of_seconds_do_not_drift() -> None:
+    second = replace(ERRORS, every_us=MINUTE // 60)
+    times = [round(one / 60, 6) for one in range(1, 86_401)]
+    rows = [Row(t, "c1", "canary", "errors", 1.0, 0.0) for t in times]
+    recording = Recording(rows=rows)
+    grid = Grid.of(recording, second, backtest.cohorts(recording))
+    assert grid.looks == 86_400
+    assert all(len(grid.sums[number]) == 1 for number in range(1, 86_401))
+    assert {row["c1"][0] for row in grid.sums.values()} == {1.0}
+
+
+def test_minutes_of_a_count_are_those_that_have_a_line() -> None:
+    requests = replace(ERRORS, measure=Count(of=Counter(name="r")), every_us=5 * MINUTE)
+    items = [
+        {"t": t, "account": "c1", "cohort": "canary", "check": "errors", "y": 7}
+        for t in range(1, 11)
+        if t not in {3, 4}
+    ]
+    recording = parse([json.dumps(one) for one in items], "s", {"errors": requests})
+    grid = Grid.of(recording, requests, backtest.cohorts(recording))
+    assert [grid.evidence(t).touched[0][1:3] for t in (5, 10)] == [(3, 21), (5, 35)]
+
+
+def test_a_series_without_end_is_refused() -> None:
+    far = [line(t, one, 20, 1) for t in (1, 2, 3, 9_000_000) for one in CANARY + CONTROL]
+    with pytest.raises(UsageError, match="looks at errors"):
+        judged(far)
+
+
+def test_lines_that_are_not_put_in_order_would_be_noticed() -> None:
+    """The test of any order can fail: the same rows, unsorted, give other looks."""
+    items = series(60, harm=3)
+    recording = parse([json.dumps(one) for one in items], "s", {"errors": ERRORS})
+    mixed = Recording(rows=list(recording.rows))
+    random.Random(1).shuffle(mixed.rows)
+    checks = {"errors": ERRORS}
+    good, bad = (
+        [one.record() for one in run(checks, Judges(), alphas_of(checks), one) if isinstance(one, Look)]
+        for one in (recording, mixed)
+    )
+    assert good != bad

@@ -15,16 +15,17 @@ from ringctl.engine.looking import CONTROL
 from ringctl.engine.observe import Observer
 from ringctl.ports.metrics import Track
 from tests.engine.hand import opened
+from tests.engine.world import SIMPLE
 
 
-def control(world, rollout, wave=0) -> list[str]:
+def control(world, rollout, wave=0):
     """The control that is saved for a wave."""
     now = world.load(rollout)
     states = world.parts.store.watched(now, now.waves[wave]).states
     return json.loads(states[CONTROL])["accounts"]
 
 
-def numbers(world, rollout, check="errors") -> dict:
+def numbers(world, rollout, check="errors"):
     return dict(world.facts(rollout).checks[check].numbers)
 
 
@@ -96,9 +97,9 @@ def test_without_control_the_reason_says_so(world):
 class Remembering:
     """A source with a past: a hundred requests an hour; or one that fails to tell it `failures` times."""
 
-    def __init__(self, source, failures: int = 0) -> None:
+    def __init__(self, source, failures=0):
         self.source, self.failures = source, failures
-        self.asked: list[dict] = []
+        self.asked = []
         self.name = source.name
 
     def read(self, counters, timeout_s, *, accounts=None):
@@ -115,7 +116,7 @@ class Remembering:
                 yield Track(counter, account, tuple((at, float(rate * n)) for n, at in enumerate(times)))
 
 
-def remembering(world, failures: int = 0) -> Remembering:
+def remembering(world, failures=0):
     source = Remembering(world.source, failures)
     world.parts = replace(world.parts, source=lambda _spec: source)
     world.observer = Observer(parts=world.parts)
@@ -193,6 +194,39 @@ def test_an_account_that_goes_silent_in_the_bake_holds_the_wave_by_name(world):
     assert f"{lost} had data and has been absent for" in state.reason
     assert lost in state.numbers["missing"]
     assert rollout.hold("idle")
+
+
+@pytest.mark.parametrize(("settled", "verdict"), [(1, Verdict.PASS), (2, Verdict.INCONCLUSIVE)])
+def test_the_gate_of_steps_does_not_wait_for_what_a_person_settled(world, monkeypatch, settled, verdict):
+    world.policy.write_text(SIMPLE)
+    rollout = world.until(world.start(), lambda now: now.waves[0].state is WaveState.OPEN)
+    canary = world.members(rollout.waves[0])
+    store = type(world.parts.store)
+    watched, measures = store.watched, store.step_measures
+    by_hand = frozenset(canary[:settled])
+
+    def without(*args):
+        return {
+            name: {a: v for a, v in rows.items() if a not in by_hand}
+            for name, rows in measures(*args).items()
+        }
+
+    monkeypatch.setattr(store, "watched", lambda *args: replace(watched(*args), settled=by_hand))
+    monkeypatch.setattr(store, "step_measures", without)
+    world.node().work(rollout)
+    rollout = world.looks(world.reconcile(rollout).rollout, 2)
+    found = world.facts(rollout).checks["slow"]
+    assert found.verdict is verdict
+    assert ("a person settled every account" in found.reason) == (settled == len(canary))
+
+
+def test_warnings_of_the_source_are_kept_with_the_verdict(world, monkeypatch):
+    read = world.source.read
+    monkeypatch.setattr(
+        world.source, "read", lambda *a, **k: replace(read(*a, **k), warnings=("i1 is there twice",))
+    )
+    rollout = world.looks(world.start(), 2)
+    assert numbers(world, rollout)["warnings"] == ["i1 is there twice"]
 
 
 # -- time that samples cover -----------------------------------------------------------------------

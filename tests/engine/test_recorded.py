@@ -7,7 +7,7 @@ import pytest
 
 from ringctl.core.errors import InvalidInput
 from ringctl.core.policy import Count, Counter, StepMeasure
-from ringctl.engine.recorded import Event, Row, parse, read, step_of
+from ringctl.engine.recorded import Event, Row, parse, read, spacing
 from tests.gates.checks import EMPTY, ERRORS
 
 REQUESTS = ERRORS.__class__(
@@ -135,7 +135,20 @@ def test_a_file_that_cannot_be_read(tmp_path) -> None:
     assert len(read(tmp_path / "one", CHECKS).rows) == 1
 
 
-def test_the_step_is_the_most_common_distance() -> None:
-    assert step_of([1, 2, 3, 9, 10]) == 1
-    assert step_of([5]) == 1
-    assert step_of([0, 5, 10, 11]) == 5
+def test_two_lines_that_disagree_count_once_however_often_they_stand() -> None:
+    other = {**GOOD, "y": 9}
+    for many in ([GOOD, other], [other, GOOD, GOOD, other, GOOD]):
+        found = parse(lines(*many), "x", CHECKS)
+        assert found.rows == [Row(1.0, "a", "canary", "errors", None, None)]
+        assert "1 times" in found.warnings[0]
+
+
+def test_the_spacing_is_the_most_common_distance_of_an_account() -> None:
+    def at(*times, account="a"):
+        return [Row(t, account, "canary", "errors", 1.0, 0.0) for t in times]
+
+    assert spacing(at(1, 2, 3, 9, 10)) == 1
+    assert spacing(at(5)) == 1
+    assert spacing(at(0, 5, 10, 11)) == 5
+    apart = sorted([*at(0, 5, 10), *at(2, 7, 12, account="b")])
+    assert spacing(apart) == 5

@@ -2,9 +2,12 @@
 
 from dataclasses import replace
 
+from ringctl.core import panel
+from ringctl.core.judging import JudgeState
+from ringctl.core.learning import Past, learnt
 from ringctl.core.policy import Count, Counter, FailIf
 from ringctl.core.states import Verdict
-from ringctl.core.timing import MINUTE
+from ringctl.core.timing import HOUR, MINUTE
 from ringctl.gates.before_vs_after import BeforeVsAfter
 from ringctl.testing.judge_suite import Case, Story, conform, stream
 from tests.gates.checks import OWN
@@ -37,6 +40,26 @@ def test_a_wave_of_one_account_may_fail_by_its_own_past() -> None:
 def test_nothing_before_and_nothing_after_passes_on_the_samples_asked_for() -> None:
     judgement = last(BeforeVsAfter(), OWN, [*before(a=(50.0, 0.0)), *after(a=(50.0, 0.0))])
     assert (judgement.verdict, "no event at all" in judgement.reason) == (PASS, True)
+
+
+def state_drift(state: JudgeState) -> float:
+    """The drift that was learnt."""
+    past = state["past"]
+    assert isinstance(past, dict)
+    drift = learnt(past).drift
+    assert drift is not None
+    assert drift > 1
+    return drift
+
+
+def test_hours_of_history_say_how_the_rate_drifts() -> None:
+    hours = [Past((n + 1) * HOUR, one, 3000.0, 30.0 + 12 * (n % 2), 60.0) for n in range(48) for one in "abc"]
+    state: JudgeState = panel.feed({}, hours, dict.fromkeys("abc"))
+    for one in after(400, a=(50.0, 0.5), b=(50.0, 0.5), c=(50.0, 0.5)):
+        seen = replace(one, at_us=one.at_us + 48 * HOUR)
+        state, judgement = panel.look(OWN, {"x": BeforeVsAfter()}, state, seen, alpha=0.01)
+    assert judgement.verdict is PASS
+    assert judgement.numbers["phi"] == state_drift(state)
 
 
 def test_traffic_against_the_hours_before() -> None:

@@ -52,6 +52,21 @@ def test_the_only_account_touched_so_far_may_fail_by_itself_on_ten_times_the_evi
     assert float(str(harm.numbers["e"])) < 10 / ERRORS.false_alarm
 
 
+def test_harm_that_is_over_before_it_could_fail_does_not_fail_later() -> None:
+    early = [
+        look(n, {"a": (50, 0.5), "b": (50, 0.5), "c": (50, 0.5)}, after=False, control=8) for n in range(10)
+    ]
+    harm = [look(10 + n, {"a": (50, 40), "b": (50, 0.5), "c": (50, 0.5)}, control=8) for n in range(20)]
+    well = [look(40 + n, {"a": (50, 0), "b": (50, 0), "c": (50, 0)}, control=8) for n in range(700)]
+    state: JudgeState = {}
+    reasons = set()
+    for one in [*early, *harm, *well]:
+        state, judgement = panel.look(ERRORS, {"split": Split()}, state, one, alpha=0.01)
+        assert judgement.verdict is not FAIL
+        reasons.add(judgement.reason)
+    assert "evidence of harm, but none of late" in reasons
+
+
 def test_harm_spread_thin_over_many_accounts_fails_though_none_is_clearly_worse() -> None:
     early = [look(n, {f"c{one}": (20, 0.2) for one in range(60)}, after=False, control=8) for n in range(10)]
     late = [look(20 + n, {f"c{one}": (20, 0.5) for one in range(60)}, control=8) for n in range(20)]
@@ -171,6 +186,17 @@ def test_a_control_that_vanishes_hands_the_evidence_on() -> None:
     ) or judgement.verdict is FAIL
     fixed = replace(ERRORS, without_control="threshold", fail_if=FailIf(increase=1.0, above=0.02))
     assert last(Split(), fixed, [*early, *rest]).verdict is FAIL
+
+
+def test_a_count_says_nothing_of_accounts_without_a_past() -> None:
+    strangers = [look(n, {"a": (1, 20), "b": (1, 20)}, control=8) for n in range(30)]
+    judgement = last(Split(), REQUESTS, strangers)
+    assert (judgement.verdict, judgement.numbers["canary"]) == (OPEN, [0.0, 0.0])
+    early = [look(n, {"a": (1, 20)}, after=False, control=8) for n in range(30)]
+    joined = [look(40 + n, {"a": (1, 20), "b": (1, 20)}, control=8) for n in range(5)]
+    known = last(Split(), REQUESTS, [*early, *joined]).numbers["canary"]
+    assert isinstance(known, list)
+    assert known[0] == 100.0
 
 
 def test_shares_of_a_stake_lean_towards_the_harm_asked_about() -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ringctl.core.builtin import is_builtin
 from ringctl.core.digests import canonical
 from ringctl.core.errors import InvalidInput
 from ringctl.core.fleet import Account, Term
@@ -26,6 +27,8 @@ rings:
 requalify: {accounts: 2, bake: {min: 15m}}
 """
 
+BUILTIN = ("overshoot", "recreated")
+
 
 def read(text: str) -> Policy:
     return policy_from_text(text.encode(), "policy.yaml")[0]
@@ -39,7 +42,7 @@ def test_the_smallest_policy_loads_and_its_defaults_hold() -> None:
     assert (check.every_us, check.baseline_us, check.min_samples) == (MINUTE, 10 * MINUTE, 1)
     assert check.silence == "hold"
     ring = policy.ring("first")
-    assert ring.gates == ("slow",), "without `defaults.gates` every gate watches every ring"
+    assert ring.gates == ("slow", *BUILTIN), "without `defaults.gates` every gate watches every ring"
     assert ring.bake == Bake(min_us=HOUR, activity=0, max_us=DAY)
     assert ring.max_failures == Amount(count=0)
     assert ring.waves == (ALL,)
@@ -48,6 +51,23 @@ def test_the_smallest_policy_loads_and_its_defaults_hold() -> None:
     assert policy.limits.size_factor == 4.0
     assert policy.lease_us == 15 * SECOND
     assert policy.inventory.unassigned == "error"
+
+
+def test_built_in_checks_watch_every_ring_unless_they_are_switched_off() -> None:
+    policy = read(POLICY.replace("gates: [errors, answers, slow]", "gates: []"))
+    assert policy.ring("customers").gates == BUILTIN
+    assert [check.name for check in policy.checks.values() if is_builtin(check)] == list(BUILTIN)
+    assert policy.checks["overshoot"].every_us == MINUTE, "as often as the policy's own look"
+    named = read(POLICY.replace("gates: [errors, answers, slow]", "gates: [recreated, errors]"))
+    assert named.ring("customers").gates == ("recreated", "errors", "overshoot")
+    some = read(POLICY.replace("defaults: {", "defaults: {builtin: [recreated], "))
+    assert some.ring("internal").gates == ("errors", "answers", "recreated")
+    none, warnings = policy_from_text(
+        POLICY.replace("defaults: {", "defaults: {builtin: [], ").encode(), "policy.yaml"
+    )
+    assert none.ring("internal").gates == ("errors", "answers")
+    assert "switched off: overshoot, recreated" in " ".join(one.message for one in warnings)
+    assert none.digest != read(POLICY).digest
 
 
 def test_requalification_bakes_45_minutes_unless_told_otherwise() -> None:
@@ -67,7 +87,7 @@ def test_a_whole_policy_means_what_it_says() -> None:
     assert customers.waves == (Amount(share=0.05), Amount(share=0.25), ALL)
     assert customers.max_failures == Amount(share=0.005)
     assert customers.canary.prefer.matches(Account(id="a", columns={"optin": "True"}))
-    assert customers.gates == ("errors", "answers", "slow")
+    assert customers.gates == ("errors", "answers", "slow", *BUILTIN)
     assert policy.sources["prom"].options == {
         "url": "http://127.0.0.1:9090",
         "token": {"file": "prom.token"},

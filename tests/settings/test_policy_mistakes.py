@@ -92,6 +92,10 @@ CASES = [
     # duplicate names
     ("RC3010", "name: customers", "name: «internal", "two rings are called `internal`"),
     ("RC3010", "gates: [errors, answers, slow]", "gates: [errors, «errors]", "stands twice"),
+    ("RC3010", "  slow: {source", "  «overshoot: {source", "is a built-in check"),
+    ("RC3007", "defaults: {", "defaults: {builtin: [«recreate], ", "did you mean `recreated`"),
+    ("RC3007", "gates: [errors, answers, slow]", "gates: [errors, «overshot]", "did you mean `overshoot`"),
+    ("RC3016", "source: prom\n", "source: prom\n    weight: «0\n", "0.001 to 1000"),
     ("RC3010", "traits: [region]", "traits: [region, «region]", "stands twice"),
     ("RC3010", "  edge: {type", "  steps: «{type", "built in"),
     ("RC3010", "size: builds", "size: «account_id", "both id and size"),
