@@ -141,7 +141,7 @@ def _ring_row(number: int, ring: Mapping[str, Any]) -> list[str]:
         " / ".join(rest) or "-",
         cell(ring["reserve"] or None),
         human(int(ring["bake"]["min_seconds"] * SECOND)),
-        cell(len(ring["gates"])),
+        cell(sum(name not in builtin.checks() for name in ring["gates"])),
     ]
 
 

@@ -51,7 +51,11 @@ def plan_minutes(check: Check, learnt: Learnt, canary: float, control: float) ->
         return None
     if learnt.hours > 0 and min(learnt.events) > 0:
         canary, control = (one / (60 * learnt.hours) for one in learnt.events)
-    scale = scale_of(check, learnt, canary, control, check.false_alarm)
+    scale = scale_of(check, learnt, canary, control, check.false_alarm / len(harms))
+    if check.compare not in BESIDE:
+        phi = max(learnt.drift or UNLEARNT_PHI, scale.phi)
+        past = 60 * learnt.hours or check.baseline_us / MINUTE
+        scale = replace(scale, past=past, phi=phi, margin=own_past.MARGIN)
     found = max(power.minutes_to_see(scale, harm, harm) for harm in harms)
     return round(found, 1) if found < math.inf else None
 

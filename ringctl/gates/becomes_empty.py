@@ -33,7 +33,6 @@ from ringctl.gates import own_process
 from ringctl.gates.evidence import (
     WORST_SHOWN,
     earlier_fail,
-    fresh,
     keep_fail,
     mapping,
     no_answer,
@@ -54,16 +53,17 @@ CLEARLY: Final = 20.0  # E of an account that is emptier for certain (5 %): it d
 USUAL: Final = 0.5  # of the answers of a look before: what a trial without items must have
 HARM: Final = 0.5
 HARMLESS: Final = (0.01, 0.15)
-_BAD: Final = tuple(math.log(p / HARM) for p in HARMLESS)
-_GOOD: Final = tuple(math.log((1 - p) / HARM) for p in HARMLESS)
-_MOST: Final = 60.0
+_BAD: Final = tuple(p / HARM for p in HARMLESS)
+_GOOD: Final = tuple((1 - p) / HARM for p in HARMLESS)
+_MOST: Final = 1e25
 
 # a row of the state: answered looks, queries and empty looks before; the run of empty looks since the intent, answers
-# of the trial without items that is not over; logs of E_pass; then the row of `own_process`, once there is one
-BEFORE_LOOKS, BEFORE_QUERIES, BEFORE_EMPTY, EMPTY_RUN, PENDING = range(5)
-PASS_AT: Final = 5
-E_AT: Final = PASS_AT + len(HARMLESS)
-_NEW: Final = (0.0,) * E_AT
+# of the trial without items that is not over; E_pass of each p, and its mean; E; then the row of `own_process`
+BEFORE_LOOKS, BEFORE_QUERIES, BEFORE_EMPTY, EMPTY_RUN, PENDING, PASS_AT = range(6)
+E_PASS: Final = PASS_AT + len(HARMLESS)
+E: Final = E_PASS + 1
+PROCESS: Final = E + 1
+_NEW: Final = (0.0, 0.0, 0.0, 0.0, 0.0, *(1.0 for _ in HARMLESS), 1.0, 1.0, *own_process.NEW)
 
 Rows = dict[str, list[float]]
 
@@ -97,40 +97,41 @@ def ceiling(looks: float, empty: float) -> float:
 
 def _folded(before: Mapping[str, object], evidence: Evidence) -> Rows:
     rows = {name: row for name, row in before.items() if isinstance(row, list)}
-    for account, (n, y) in fresh(evidence.touched, after=False).items():
-        if n > 0:
-            row = list(rows.get(account, _NEW))
+    for account, n, y, after in evidence.touched:
+        if n is None or y is None or not (0 <= n < math.inf and 0 <= y < math.inf) or not (n > 0 or y > 0):
+            continue
+        row = list(rows.get(account, _NEW))
+        if after:
+            _since(row, evidence, n, y)
+        elif n > 0:
             row[BEFORE_LOOKS] += 1
             row[BEFORE_QUERIES] += n
             row[BEFORE_EMPTY] += y <= 0
-            rows[account] = row
-    for account, (n, y) in fresh(evidence.touched, after=True).items():
-        if n > 0 or y > 0:
-            rows[account] = _since(rows.get(account, _NEW), evidence, n, y)
+        rows[account] = row
     return rows
 
 
-def _since(before: list[float] | tuple[float, ...], evidence: Evidence, n: float, y: float) -> list[float]:
-    """The row with a look after the intent: `n` answers or items without one, `y` items."""
-    row = list(before)
+def _since(row: list[float], evidence: Evidence, n: float, y: float) -> None:
+    """A look after the intent: `n` answers (0: items without one), `y` items."""
     bad = not y > 0
     if bad:
         row[EMPTY_RUN] += n >= PER_LOOK
         row[PENDING] += n
     else:
         row[EMPTY_RUN] = row[PENDING] = 0.0
-    if not _had_items(row):
-        return row
-    usual = row[BEFORE_QUERIES] / row[BEFORE_LOOKS]
-    if not n > 0 or (bad and not row[PENDING] >= USUAL * usual):
-        return row
+    if not n > 0 or not _had_items(row):
+        return
+    if bad and not row[PENDING] >= USUAL * row[BEFORE_QUERIES] / row[BEFORE_LOOKS]:
+        return
     row[PENDING] = 0.0
     if evidence.complete:
-        for place, log in enumerate(_BAD if bad else _GOOD, start=PASS_AT):
-            row[place] = max(-_MOST, min(_MOST, row[place] + log))
+        gain = _BAD if bad else _GOOD
+        row[PASS_AT] = first = max(1 / _MOST, min(_MOST, row[PASS_AT] * gain[0]))
+        row[PASS_AT + 1] = second = max(1 / _MOST, min(_MOST, row[PASS_AT + 1] * gain[1]))
+        row[E_PASS] = (first + second) / 2
     cap = ceiling(row[BEFORE_LOOKS], row[BEFORE_EMPTY])
-    row[E_AT:] = own_process.added(row[E_AT:] or own_process.NEW, evidence.at_us, cap, 1.0, float(bad))
-    return row
+    row[PROCESS:] = process = own_process.added(row[PROCESS:], evidence.at_us, cap, 1.0, float(bad))
+    row[E] = own_process.evidence(process)
 
 
 def _had_items(row: list[float]) -> bool:
@@ -142,23 +143,17 @@ def _had_items(row: list[float]) -> bool:
     )
 
 
-def _absent(row: list[float]) -> float:
-    """E_pass: evidence from complete looks that the account is not half empty."""
-    return sum(math.exp(log) for log in row[PASS_AT:E_AT]) / len(HARMLESS)
-
-
 def _judge(check: Check, rows: Rows, evidence: Evidence) -> Judgement:
     had = {account: row for account, row in rows.items() if _had_items(row)}
-    found = {name: own_process.evidence(row[E_AT:]) for name, row in had.items() if len(row) > E_AT}
     level = max(1, evidence.expected) / check.false_alarm
     run = sorted(account for account, row in had.items() if row[EMPTY_RUN] >= RUN)
-    over = sorted((name for name, e in found.items() if e >= level), key=lambda name: (-found[name], name))
+    over = sorted((name for name in had if had[name][E] >= level), key=lambda name: (-had[name][E], name))
     numbers: dict[str, object] = {
-        "judge": BecomesEmpty.name, "e": max(found.values(), default=1.0), "level": level,
+        "judge": BecomesEmpty.name, "e": max((row[E] for row in had.values()), default=1.0), "level": level,
         "judged": len(had), "expected": evidence.expected, "empty": len(run),
     }  # fmt: skip
     if run or over:
-        said = f"in {RUN} looks in a row" if run else _often(had[over[0]], found[over[0]], level)
+        said = f"in {RUN} looks in a row" if run else _often(had[over[0]], level)
         worst = run or over
         return Judgement(
             verdict=Verdict.FAIL,
@@ -181,8 +176,8 @@ def _judge(check: Check, rows: Rows, evidence: Evidence) -> Judgement:
     silent = unheard(evidence)
     if silent:
         return undecided(silent, numbers)
-    doubted = {name for name, row in had.items() if row[EMPTY_RUN] > 0 or found.get(name, 1.0) >= CLEARLY}
-    sure = {name for name, row in had.items() if _absent(row) >= 1 / check.miss} - doubted
+    doubted = {name for name, row in had.items() if row[EMPTY_RUN] > 0 or row[E] >= CLEARLY}
+    sure = {name for name, row in had.items() if row[E_PASS] >= 1 / check.miss} - doubted
     if doubted or not len(sure) >= needed:
         waiting = [*sorted(doubted), *sorted(had.keys() - sure - doubted)]
         return undecided(f"not yet enough looks with items of {_named(waiting)}", numbers, *waiting)
@@ -194,9 +189,9 @@ def _judge(check: Check, rows: Rows, evidence: Evidence) -> Judgement:
     )
 
 
-def _often(row: list[float], e: float, level: float) -> str:
-    share = own_process.bad_share(row[E_AT:])
-    return f"in {100 * share:.0f} % of its looks since it began (E = {e:.3g}, FAIL from {level:.3g})"
+def _often(row: list[float], level: float) -> str:
+    share = own_process.bad_share(row[PROCESS:])
+    return f"in {100 * share:.0f} % of its looks since it began (E = {row[E]:.3g}, FAIL from {level:.3g})"
 
 
 def _named(accounts: list[str]) -> str:

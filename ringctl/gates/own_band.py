@@ -17,8 +17,8 @@ blocks are". A block is one value, or as many as it takes for two standard devia
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median, pstdev
-from typing import Final
+from statistics import median
+from typing import Final, NamedTuple
 
 from ringctl.core.timing import Instant, Span
 from ringctl.gates.evidence import HIGHEST, STAKE_EVERY_US, stake
@@ -28,33 +28,37 @@ MOST_VALUES: Final = 40
 FLOOR: Final = 0.02
 QUARTER: Final = 0.25
 USUAL: Final = 0.5  # of the answers and the time of a look before, which a value must rest on
-FRACTIONS: Final = (0.25, 0.6), (0.5, 0.97)
+INNER: Final = (0.25, 0.6)  # f, of being out of the inner band
+OUTER: Final = (0.5, 0.97)
+LESS: Final = tuple(1 - f for f in (*INNER, *OUTER))
 HARM: Final = 0.5
 HARMLESS: Final = (0.02, 0.2)
 MOST_BLOCK: Final = 60
-MOST_LOG: Final = 60.0
+MOST_PASS: Final = 1e25
 MOST_TIMES: Final = 1e6  # a value of so many times the one before is endless
 TOLERANCE: Final = 1e-5  # relative: values are kept to six digits
 
-_INSIDE: Final = tuple(math.log((1 - p) / HARM) for p in HARMLESS)
-_BEYOND: Final = tuple(math.log(p / HARM) for p in HARMLESS)
+_INSIDE: Final = tuple((1 - p) / HARM for p in HARMLESS)
+_BEYOND: Final = tuple(p / HARM for p in HARMLESS)
 
 # a sample: looks with an answer, their answers and time, every how manieth is kept; then values
 LOOKS, ALL_N, ALL_SPAN, STRIDE = range(4)
 VALUES: Final = 4
 
-# a row: the sample's size, its median and mean, values of a block; answers and time of a usual look; of the value
-# that is being gathered: answers, amount, time, whether all of it is complete
-SIZE, MID, MEAN, BLOCK, USUAL_N, USUAL_SPAN, PART_N, PART_Y, PART_SPAN, PART_DONE = range(10)
+# a row: the sample's size, its median and mean, values of a block; answers and time that a value must rest on; of the
+# value that is being gathered: answers, amount, time, and looks of it that are not complete
+SIZE, MID, MEAN, BLOCK, USUAL_N, USUAL_SPAN, PART_N, PART_Y, PART_SPAN, PART_EARLY = range(10)
 # values since the intent, their sum relative to the mean before; first look, stakes opened, rest, E, the most it was
 T, SUM, SINCE, OPENED, REST, E, MOST_E = range(10, 17)
-# complete values and their sum, their answers; values and sum of the block that is not over; logs of E_pass
+# complete values, their sum, their answers; values and sum of a block that is not over; E_pass of each p; its mean
 DONE, DONE_SUM, DONE_N, PENDING, PENDING_SUM, PASS_AT = range(17, 23)
-# four ways to be out: above, below a quarter; above, below all. Of each where it begins, j, how many were, two stakes
-WAYS: Final = PASS_AT + len(HARMLESS)
-EDGE, RANK, OUT, STAKES = range(4)
-WAY: Final = STAKES + 2
-NONE_OUT: Final = (0, 0, 0, 0)
+E_PASS: Final = PASS_AT + len(HARMLESS)
+# four ways to be out: above, below a quarter; above, below all. Where each begins, how many were, two stakes of each
+EDGES: Final = E_PASS + 1
+OUT: Final = EDGES + 4
+STAKES: Final = OUT + 4
+END: Final = STAKES + 8
+NOT_OUT: Final = (0, 0, 0, 0)
 
 Row = list[float]
 Ways = tuple[int, int, int, int]
@@ -84,18 +88,24 @@ def banded(sample: Sequence[float], limit: float) -> Row:
     values = sorted(sample[VALUES:])
     size, mid = len(values), median(values)
     mean = sum(values) / size
-    row = [0.0] * (WAYS + 4 * WAY)
+    spread = math.sqrt(sum((value / mean - 1) ** 2 for value in values) / size) if mean > 0 else 0.0
+    row = [0.0] * END
     row[:PART_N] = [
-        size, mid, mean, _block(pstdev(values) / mean if mean > 0 else 0.0, limit),
-        sample[ALL_N] / sample[LOOKS], sample[ALL_SPAN] / sample[LOOKS],
+        size, mid, mean, _block(spread, limit),
+        USUAL * sample[ALL_N] / sample[LOOKS], USUAL * sample[ALL_SPAN] / sample[LOOKS],
     ]  # fmt: skip
-    row[REST] = row[E] = row[MOST_E] = row[PART_DONE] = 1.0
-    ranks = math.ceil(QUARTER * size), 1
-    for place, rank in zip(range(WAYS, len(row), 2 * WAY), ranks, strict=True):
-        row[place + EDGE] = max(values[-rank], mid * (1 + limit)) * (1 + TOLERANCE)
-        row[place + WAY + EDGE] = min(values[rank - 1], mid * (1 - limit)) * (1 - TOLERANCE)
-        row[place + RANK] = row[place + WAY + RANK] = rank
+    row[REST] = row[E] = row[MOST_E] = row[PASS_AT] = row[PASS_AT + 1] = row[E_PASS] = 1.0
+    most, least, rank = mid * (1 + limit), mid * (1 - limit), quarter(size)
+    row[EDGES:OUT] = [
+        max(values[-rank], most) * (1 + TOLERANCE), min(values[rank - 1], least) * (1 - TOLERANCE),
+        max(values[-1], most) * (1 + TOLERANCE), min(values[0], least) * (1 - TOLERANCE),
+    ]  # fmt: skip
     return row
+
+
+def quarter(size: float) -> int:
+    """The rank of the inner band."""
+    return math.ceil(QUARTER * size)
 
 
 def _block(spread: float, limit: float) -> int:
@@ -103,25 +113,41 @@ def _block(spread: float, limit: float) -> int:
     return max(1, math.ceil(min(MOST_BLOCK, (2 * spread / limit) ** 2))) if limit > 0 else MOST_BLOCK
 
 
-def gathered(row: Row, n: float, y: float, span: Span, *, complete: bool) -> tuple[float, float] | None:
-    """Adds a look to the value being gathered: answers and value, once it rests on enough.
+class Value(NamedTuple):
+    """What an account shows at a look: `answers` it rests on; `complete`: all of it lies in complete looks."""
+
+    row: Row
+    answers: float
+    value: float
+    complete: bool
+
+
+def gathered(row: Row, n: float, y: float, span: Span, *, complete: bool) -> Value | None:
+    """Adds a look to the value being gathered: the value, once it rests on enough.
 
     Fewer answers than usual vary more, and would lie outside the band by that alone.
     """
+    if not row[PART_N] and n >= row[USUAL_N] and span >= row[USUAL_SPAN]:
+        return Value(row, n, y / n, complete)
     row[PART_N] += n
     row[PART_Y] += y
     row[PART_SPAN] += span
-    row[PART_DONE] *= complete
-    if not (row[PART_N] >= USUAL * row[USUAL_N] and row[PART_SPAN] >= USUAL * row[USUAL_SPAN]):
+    row[PART_EARLY] += not complete
+    if not (row[PART_N] >= row[USUAL_N] and row[PART_SPAN] >= row[USUAL_SPAN]):
         return None
-    return row[PART_N], row[PART_Y] / row[PART_N]
+    found = Value(row, row[PART_N], row[PART_Y] / row[PART_N], not row[PART_EARLY])
+    row[PART_N] = row[PART_Y] = row[PART_SPAN] = row[PART_EARLY] = 0.0
+    return found
 
 
 def ways(row: Sequence[float], value: float, wide: float) -> Ways:
     """In which ways the value is out, 1 or 0 each. `wide`: factor by which the band is widened."""
-    least, most = value * wide, value / wide
-    edges = row[WAYS::WAY]
-    return most > edges[0], least < edges[1], most > edges[2], least < edges[3]
+    most, least = value / wide, value * wide
+    if row[EDGES + 1] <= least and most <= row[EDGES]:
+        return NOT_OUT
+    return (
+        most > row[EDGES], least < row[EDGES + 1], most > row[EDGES + 2], least < row[EDGES + 3]
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +156,7 @@ class Others:
 
     drift: float = 1.0
     count: int = 0
-    out: Ways = NONE_OUT
+    out: Ways = NOT_OUT
 
     def without(self, one: Ways) -> "Others":
         """The same without one account that was out in those ways."""
@@ -142,47 +168,67 @@ class Others:
 
 def stepped(row: Row, now_us: Instant, value: float, out: Ways, others: Others) -> None:
     """Folds one value in that is out in those ways."""
-    _opened(row, now_us)
-    known = row[SIZE] + 1 + row[T]
-    total = row[REST]
-    for number, x in enumerate(out):
-        place = WAYS + number * WAY
-        gain = 0.0
-        if x:
-            cap = max(FLOOR, (row[place + RANK] + row[place + OUT]) / known)
-            if others.count:
-                cap = max(cap, (1 + others.out[number]) / (1 + others.count))
-            gain = 1 / cap
-            row[place + OUT] += 1
-        low, high = FRACTIONS[number > 1]
-        row[place + STAKES] = first = min(HIGHEST, row[place + STAKES] * (1 - low + low * gain))
-        row[place + STAKES + 1] = second = min(HIGHEST, row[place + STAKES + 1] * (1 - high + high * gain))
-        total += first + second
-    row[E] = min(HIGHEST, total)
-    row[MOST_E] = max(row[MOST_E], row[E])
+    due = 1 + max(0, now_us - int(row[SINCE])) // STAKE_EVERY_US if row[OPENED] else 1
+    if due > row[OPENED]:
+        _open(row, now_us, due)
+    a, b, c, d, e, f, g, h = row[STAKES:END]
+    if out is NOT_OUT:
+        stakes = [a * LESS[0], b * LESS[1], c * LESS[0], d * LESS[1],
+                  e * LESS[2], f * LESS[3], g * LESS[2], h * LESS[3]]  # fmt: skip
+    else:
+        u, v, w, x = _gains(row, out, others)
+        stakes = [
+            a * (LESS[0] + INNER[0] * u), b * (LESS[1] + INNER[1] * u),
+            c * (LESS[0] + INNER[0] * v), d * (LESS[1] + INNER[1] * v),
+            e * (LESS[2] + OUTER[0] * w), f * (LESS[3] + OUTER[1] * w),
+            g * (LESS[2] + OUTER[0] * x), h * (LESS[3] + OUTER[1] * x),
+        ]  # fmt: skip
+        for way in range(4):
+            row[OUT + way] += out[way]
+            stakes[2 * way] = min(HIGHEST, stakes[2 * way])
+            stakes[2 * way + 1] = min(HIGHEST, stakes[2 * way + 1])
+    row[STAKES:END] = stakes
+    row[E] = e_now = min(HIGHEST, sum(stakes) + row[REST])
+    row[MOST_E] = max(row[MOST_E], e_now)
     row[T] += 1
     row[SUM] += times(row, value)
-    row[PART_N] = row[PART_Y] = row[PART_SPAN] = 0.0
-    row[PART_DONE] = 1.0
 
 
-def passed(row: Row, value: float, limit: float) -> None:
+def _gains(row: Row, out: Ways, others: Others) -> list[float]:
+    """1/cap of each way that the value is out, 0 of the others."""
+    known, rank = row[SIZE] + 1 + row[T], quarter(row[SIZE])
+    gains = []
+    for way, is_out in enumerate(out):
+        own = ((rank if way < 2 else 1) + row[OUT + way]) / known
+        shared = (1 + others.out[way]) / (1 + others.count) if others.count else 0.0
+        gains.append(is_out / max(FLOOR, own, shared))
+    return gains
+
+
+def _open(row: Row, now_us: Instant, due: int) -> None:
+    """Opens the stakes that are due."""
+    if not row[OPENED]:
+        row[SINCE] = now_us
+    new = sum(stake(number) for number in range(int(row[OPENED]), due))
+    row[OPENED], row[REST] = due, max(0.0, row[REST] - new)
+    for place in range(STAKES, END):
+        row[place] += new / 8
+
+
+def passed(row: Row, value: float, answers: float, limit: float) -> None:
     """Counts a complete value towards PASS."""
     relative = times(row, value)
     row[DONE] += 1
     row[DONE_SUM] += relative
+    row[DONE_N] += answers
     row[PENDING] += 1
     row[PENDING_SUM] += relative
     if row[PENDING] >= row[BLOCK]:
-        logs = _INSIDE if within(row[PENDING_SUM] / row[PENDING], limit) else _BEYOND
-        for place, log in enumerate(logs, start=PASS_AT):
-            row[place] = max(-MOST_LOG, min(MOST_LOG, row[place] + log))
+        gain = _INSIDE if within(row[PENDING_SUM] / row[PENDING], limit) else _BEYOND
+        row[PASS_AT] = first = max(1 / MOST_PASS, min(MOST_PASS, row[PASS_AT] * gain[0]))
+        row[PASS_AT + 1] = second = max(1 / MOST_PASS, min(MOST_PASS, row[PASS_AT + 1] * gain[1]))
+        row[E_PASS] = (first + second) / 2
         row[PENDING] = row[PENDING_SUM] = 0.0
-
-
-def absent(row: Sequence[float]) -> float:
-    """E_pass."""
-    return sum(math.exp(log) for log in row[PASS_AT:WAYS]) / len(HARMLESS)
 
 
 def within(relative: float, limit: float) -> bool:
@@ -200,17 +246,3 @@ def times(row: Sequence[float], value: float) -> float:
     if row[MEAN] > 0:
         return min(MOST_TIMES, value / row[MEAN])
     return MOST_TIMES if value > 0 else 1.0
-
-
-def _opened(row: Row, now_us: Instant) -> None:
-    """Opens the stakes that are due."""
-    if not row[OPENED]:
-        row[SINCE] = now_us
-    due = 1 + max(0, now_us - int(row[SINCE])) // STAKE_EVERY_US
-    if due <= row[OPENED]:
-        return
-    new = sum(stake(number) for number in range(int(row[OPENED]), due))
-    row[OPENED], row[REST] = due, max(0.0, row[REST] - new)
-    for place in range(WAYS, len(row), WAY):
-        row[place + STAKES] += new / 8
-        row[place + STAKES + 1] += new / 8

@@ -37,27 +37,24 @@ def _logs(cap: float) -> tuple[tuple[float, float], ...]:
 
 def added(row: Sequence[float], now_us: Instant, cap: float, n: float, y: float) -> list[float]:
     """The row with one look's `n` trials, `y` of them bad. 0 < cap < 1."""
-    after = list(row)
-    if not after[OPENED]:
-        after[SINCE] = now_us
-    due = 1 + max(0, now_us - int(after[SINCE])) // STAKE_EVERY_US
-    if due > after[OPENED]:
-        new = sum(stake(number) for number in range(int(after[OPENED]), due))
-        after[OPENED], after[REST] = due, max(0.0, after[REST] - new)
-        for place in range(ON, ON + SIZE):
-            after[place] += new / SIZE
+    since, opened, rest, a, b, c, d, total, trials, bad = row
+    if not opened:
+        since = now_us
+    due = 1 + max(0, now_us - int(since)) // STAKE_EVERY_US
+    if due > opened:
+        new = sum(stake(number) for number in range(int(opened), due))
+        opened, rest = due, max(0.0, rest - new)
+        a, b, c, d = a + new / SIZE, b + new / SIZE, c + new / SIZE, d + new / SIZE
+    (bad_a, good_a), (bad_b, good_b), (bad_c, good_c), (bad_d, good_d) = _logs(cap)
     good = n - y
-    for place, (bad_log, good_log) in enumerate(_logs(cap), start=ON):
-        gain = y * bad_log + good * good_log
-        after[place] = min(HIGHEST, after[place] * math.exp(min(LOG_MOST, gain)))
-        if place == ON + 1:
-            after[SUM] += gain
-    if after[SUM] > 0:
-        after[TRIALS] += n
-        after[BAD] += y
-    else:
-        after[SUM] = after[TRIALS] = after[BAD] = 0.0
-    return after
+    gain = y * bad_b + good * good_b
+    a = min(HIGHEST, a * math.exp(min(LOG_MOST, y * bad_a + good * good_a)))
+    b = min(HIGHEST, b * math.exp(min(LOG_MOST, gain)))
+    c = min(HIGHEST, c * math.exp(min(LOG_MOST, y * bad_c + good * good_c)))
+    d = min(HIGHEST, d * math.exp(min(LOG_MOST, y * bad_d + good * good_d)))
+    if total + gain > 0:
+        return [since, opened, rest, a, b, c, d, total + gain, trials + n, bad + y]
+    return [since, opened, rest, a, b, c, d, 0.0, 0.0, 0.0]
 
 
 def evidence(row: Sequence[float]) -> float:

@@ -12,17 +12,18 @@ Per account E_i, from values outside the band that it kept before and beyond `sh
 against their own before), and an account that is out while k of m control accounts are counts for no more than its
 rank (1+k)/(1+m). `before-vs-after` has the account's own past alone, and a band 10 % wider.
 
-Whatever is compared, control is judged by the same process: where some of its accounts ever had an E_i of b without
-being touched, it takes more than two of the wave's to fail: for some b more than that share, and 3 standard deviations
-above it. Bursts of hours, that a short before never saw, and drifts that all have in common make few alarms then.
-Without control accounts a drift that takes two accounts beyond `shift` of what they were is taken for harm.
+Whatever is compared, control is judged by the same process. Where more than 1/20 of its accounts ever had an E_i of
+20 without being touched, or one as high as the wave's second, looks are not exchangeable, and two accounts are not
+enough: for some b more of the wave's must have an E_i of b than chance puts there (Fisher's exact test at 1 %, of all
+accounts that ever had). Bursts of hours, that a short before never saw, and drifts that all have in common make few
+alarms then. Without control accounts a drift that takes two accounts beyond `shift` of what they were is harm.
 
 Only ratios to an account's own past are judged: units do not matter. A value that was 0 and is not any more moved.
 """
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import median
 from typing import Final
 
@@ -42,17 +43,16 @@ from ringctl.gates.evidence import (
     undecided,
     unheard,
 )
-from ringctl.gates.own_band import DONE_N, MID, MOST_E, PART_DONE, SUM, E, Others, Row, T
+from ringctl.gates.own_band import DONE_N, E_PASS, MID, MOST_E, SUM, E, Others, Row, T, Value
 
 CLEARLY: Final = 20.0
 BARS: Final = (CLEARLY, 1e4, 1e8, 1e16)
-DEVIATIONS: Final = 3.0
+CHANCE: Final = 0.01
 CONTROL: Final = 5  # accounts whose values a drift is taken from
 ALONE_WIDE: Final = 1.1
 MAY_MOVE: Final = 0.01  # of an expansion wave's accounts
 
 Rows = dict[str, Row]
-Values = list[tuple[Row, float, float]]  # of an account's look: its row, the answers, the value
 
 
 class Shift:
@@ -109,18 +109,16 @@ def _folded(check: Check, evidence: Evidence, samples: Rows, rows: Rows, control
         compared = check.compare != "before-vs-after"
         others = _control(beside, evidence.at_us, 1.0 if compared else wide, drifts=compared)
         wide = 1.0 if others.count else wide
-    for row, n, value in _values(check, evidence, samples, rows, after=True):
+    for row, answers, value, complete in _values(check, evidence, samples, rows, after=True):
         u = value / others.drift
-        done = row[PART_DONE] > 0
         own_band.stepped(row, evidence.at_us, u, own_band.ways(row, u, wide), others)
-        if done:
-            own_band.passed(row, u, limit)
-            row[DONE_N] += n
+        if complete:
+            own_band.passed(row, u, answers, limit)
 
 
-def _values(check: Check, evidence: Evidence, samples: Rows, rows: Rows, *, after: bool) -> Values:
+def _values(check: Check, evidence: Evidence, samples: Rows, rows: Rows, *, after: bool) -> list[Value]:
     """The accounts that have a value in this look, `after`: the touched ones, else control. Samples become rows."""
-    found: Values = []
+    found = []
     for account, n, y in _known(evidence.touched if after else evidence.control, after=after):
         row = rows.get(account)
         if row is not None:
@@ -134,90 +132,86 @@ def _values(check: Check, evidence: Evidence, samples: Rows, rows: Rows, *, afte
         rows[account] = row
         value = own_band.gathered(row, n, y, evidence.interval_us, complete=evidence.complete)
         if value is not None:
-            found.append((row, *value))
+            found.append(value)
     return found
 
 
-def _control(values: Values, at_us: Instant, wide: float, *, drifts: bool) -> Others:
+def _control(values: list[Value], at_us: Instant, wide: float, *, drifts: bool) -> Others:
     """What control did at this look, and each of its accounts judged; `drifts`: among the others."""
-    ratios = [value / row[MID] for row, _, value in values if row[MID] > 0] if drifts else []
+    ratios = [one.value / one.row[MID] for one in values if one.row[MID] > 0] if drifts else []
     drift = median(ratios) if len(ratios) >= CONTROL else 1.0
     drift = drift if 0 < drift < math.inf else 1.0
-    out = [own_band.ways(row, value / drift, wide) for row, _, value in values]
-    a, b, c, d = (sum(one[way] for one in out) for way in range(4))
+    out = [own_band.ways(one.row, one.value / drift, wide) for one in values]
+    a, b, c, d = (sum(each[way] for each in out) for way in range(4))
     others = Others(drift, len(values), (a, b, c, d)) if drifts and len(values) >= CONTROL else Others()
-    for (row, _, value), ways in zip(values, out, strict=True):
-        own_band.stepped(row, at_us, value / drift, ways, others.without(ways))
+    for one, ways in zip(values, out, strict=True):
+        own_band.stepped(one.row, at_us, one.value / drift, ways, others.without(ways))
     return others
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Moved:
-    """Who moved: `clearly` by evidence, most of it first; `beyond` by the mean of complete looks.
-
-    `needed`: how many must have moved clearly to fail; `enough`: they have.
-    """
-
-    e: float
-    clearly: list[str]
-    beyond: list[str]
-    needed: int
-    enough: bool
-
-
-def _moved(check: Check, rows: Rows, control: Rows, expected: int) -> _Moved:
-    limit = check.fail_if.shift or 0.0
-    accounts = max(expected, len(rows), 1)
-    e = (sum(row[E] for row in rows.values()) + accounts - len(rows)) / accounts
-    clearly = sorted(
-        (name for name, row in rows.items() if row[E] >= CLEARLY), key=lambda name: (-rows[name][E], name)
-    )
-    bars = {bar: _needed(len(rows), control, bar) for bar in BARS}
-    return _Moved(
-        e=e,
-        clearly=clearly,
-        beyond=sorted(name for name, row in rows.items() if own_band.beyond(row, limit)),
-        needed=bars[CLEARLY],
-        enough=any(sum(rows[name][E] >= bar for name in clearly) >= many for bar, many in bars.items()),
+def _by_chance(moved: int, of: int, moved_k: int, of_k: int) -> float:
+    """Fisher's exact test: how likely the wave has `moved` or more of all who did, were it drawn at random."""
+    total = moved + moved_k
+    whole = _log_choose(of + of_k, total)
+    return sum(
+        math.exp(_log_choose(of, k) + _log_choose(of_k, total - k) - whole)
+        for k in range(moved, min(of, total) + 1)
     )
 
 
-def _needed(accounts: int, control: Rows, bar: float) -> int:
-    """How many of the wave's accounts must have an E of `bar`, seeing how many of control ever had.
+def _log_choose(n: int, k: int) -> float:
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
 
-    Two, where control bears out that hardly any get there by chance: none, and of those of E >= 20 at most 1/20.
+
+def _enough(rows: Rows, control: Rows) -> bool:
+    """Whether enough accounts of the wave have moved, seeing how many of control ever did.
+
+    Two are, where control bears out that hardly any get to an E of 20 by chance: at most 1/20 of it, and none
+    to where the two are.
     """
-    most = [row[MOST_E] for row in control.values()]
-    moved, clearly = (sum(one >= least for one in most) for least in (bar, CLEARLY))
-    if len(most) < CONTROL or (not moved and clearly <= len(most) / CLEARLY):
-        return 2
-    share = (moved + 1) / (len(most) + 1)
-    chance = accounts * share + DEVIATIONS * math.sqrt(accounts * share * (1 - share))
-    return max(2, 1 + math.floor(chance))
+    most = sorted((row[MOST_E] for row in control.values()), reverse=True)
+    found = sorted((row[E] for row in rows.values()), reverse=True)
+    if not (len(found) >= 2 and found[1] >= CLEARLY):
+        return False
+    clearly = sum(one >= CLEARLY for one in most)
+    if len(most) < CONTROL or (clearly <= len(most) / CLEARLY and not most[0] >= found[1]):
+        return True
+    for bar in BARS:
+        moved, moved_k = (sum(one >= bar for one in many) for many in (found, most))
+        if moved >= 2 and _by_chance(moved, len(found), moved_k, len(most)) <= CHANCE:
+            return True
+    return False
 
 
 def _judge(check: Check, rows: Rows, control: Rows, evidence: Evidence) -> Judgement:
-    moved, level = _moved(check, rows, control, evidence.expected), 1 / check.false_alarm
-    sure = {name for name, row in rows.items() if own_band.absent(row) >= 1 / check.miss}
+    level, accounts = 1 / check.false_alarm, max(evidence.expected, len(rows), 1)
+    e = (sum(row[E] for row in rows.values()) + accounts - len(rows)) / accounts
+    clearly = sorted(
+        (name for name in rows if rows[name][E] >= CLEARLY), key=lambda name: (-rows[name][E], name)
+    )
+    sure = {name for name, row in rows.items() if row[E_PASS] >= 1 / check.miss}
     n_done = sum(row[DONE_N] for row in rows.values())
     numbers: dict[str, object] = {
-        "judge": Shift.name, "e": moved.e, "level": level, "judged": len(rows), "expected": evidence.expected,
-        "moved": len(moved.clearly), "moved_needed": moved.needed, "within": len(sure), "n_done": n_done,
+        "judge": Shift.name, "e": e, "level": level, "judged": len(rows), "expected": evidence.expected,
+        "moved": len(clearly), "control_moved": sum(row[MOST_E] >= CLEARLY for row in control.values()),
+        "within": len(sure), "n_done": n_done,
     }  # fmt: skip
     limit = f"{100 * (check.fail_if.shift or 0.0):.0f} %"
-    shown = moved.clearly[:WORST_SHOWN]
-    if moved.e >= level and shown:
+    if e >= level and clearly:
         said = (
-            f"{len(moved.clearly)} accounts moved by more than {limit} ({_by(rows, shown[0])}; "
-            f"E = {moved.e:.3g}, FAIL from {level:.3g})"
+            f"{len(clearly)} accounts moved by more than {limit} ({_by(rows, clearly[0])}; "
+            f"E = {e:.3g}, FAIL from {level:.3g})"
         )
-        if moved.enough or (len(rows) == 1 and moved.e >= ALONE * level):
-            return Judgement(verdict=Verdict.FAIL, reason=said, numbers=numbers, worst=tuple(shown))
-        return undecided(f"{said}, but {moved.needed} are needed to fail", numbers, *shown)
+        if _enough(rows, control) or (len(rows) == 1 and e >= ALONE * level):
+            worst = tuple(clearly[:WORST_SHOWN])
+            return Judgement(verdict=Verdict.FAIL, reason=said, numbers=numbers, worst=worst)
+        why = "more are" if len(clearly) > 1 else "a second one is"
+        return undecided(f"{said}, but {why} needed to fail", numbers, *clearly)
     lacking = _lacking(check, rows, evidence, n_done)
     if lacking:
-        return undecided(lacking, numbers, *shown)
-    outside = list(dict.fromkeys([*moved.clearly, *moved.beyond]))
+        return undecided(lacking, numbers, *clearly)
+    beyond = sorted(name for name, row in rows.items() if own_band.beyond(row, check.fail_if.shift or 0.0))
+    outside = list(dict.fromkeys([*clearly, *beyond]))
     allowed = 0 if evidence.strict else int(MAY_MOVE * evidence.expected)
     if len(outside) > allowed:
         said = f"{_named(rows, outside)}: not certain enough to fail, too much to pass"

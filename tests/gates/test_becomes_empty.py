@@ -102,7 +102,7 @@ def test_four_of_five_looks_empty_at_one_answer_a_look_fail_and_say_how_often() 
     judgement = last(JUDGE, replace(EMPTY, false_alarm=0.001), [*early, *late])
     assert (judgement.verdict, judgement.numbers["empty"]) == (FAIL, 0)
     assert "of its looks since it began (E = " in judgement.reason
-    assert judgement.numbers["e"] >= judgement.numbers["level"] == 1000
+    assert float(str(judgement.numbers["e"])) >= float(str(judgement.numbers["level"])) == 1000
     fewer = [look(100 + number, {"a": (1.0, 0.0 if number % 25 == 0 else 7.0)}) for number in range(100)]
     assert FAIL not in [one.verdict for _, one in run(JUDGE, EMPTY, [*early, *fewer])]
 

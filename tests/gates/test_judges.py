@@ -26,9 +26,8 @@ from tests.gates.checks import (
     ERRORS,
     FAILURES,
     OWN,
-    SHIFT,
 )
-from tests.gates.looks import after, before, last, look
+from tests.gates.looks import after, before, last
 
 PASS, FAIL, OPEN = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 JUDGES = {one.name: one for one in (Split(), BeforeVsAfter(), Threshold(), BecomesEmpty(), Shift())}
@@ -125,38 +124,6 @@ def test_steps_of_every_account_must_be_measured() -> None:
     assert last(Threshold(), both, after(1, most)).verdict is PASS
     one = after(1, a=(1.0, 50.0), b=(1.0, 1.0))
     assert last(Threshold(), both, one).verdict is OPEN
-
-
-# -- shift -------------------------------------------------------------------------------------------
-def test_shift_needs_two_accounts_for_certain() -> None:
-    three = before(a=(10.0, 80.0), b=(10.0, 80.0), c=(10.0, 80.0))
-    one = after(a=(10.0, 20.0), b=(10.0, 80.0), c=(10.0, 80.0))
-    judgement = last(Shift(), SHIFT, [*three, *one])
-    assert (judgement.verdict, judgement.worst) == (OPEN, ("a",))
-    few = replace(SHIFT, min_samples=10_000)
-    two = after(a=(10.0, 20.0), b=(10.0, 20.0), c=(10.0, 80.0))
-    assert last(Shift(), SHIFT, [*three, *two]).verdict is FAIL
-    assert "10000 are needed" in last(Shift(), few, [*three, *two]).reason
-    assert "looks before and after" in last(Shift(), SHIFT, two).reason
-    assert last(Shift(), SHIFT, [*three, *after(2, a=(99.0, 0.0), b=(99.0, 0.0))]).verdict is OPEN
-
-
-def test_noise_is_no_shift_and_no_pass() -> None:
-    wild = [look(n, dict.fromkeys("ab", (10.0, 10.0 if n % 4 else 400.0)), after=False) for n in range(8)]
-    judgement = last(Shift(), SHIFT, [*wild, *after(a=(10.0, 10.0), b=(10.0, 10.0))])
-    assert judgement.verdict is OPEN
-    assert judgement.worst == ("a", "b")
-
-
-def test_from_nothing_to_something_is_endless_and_nothing_to_nothing_is_no_change() -> None:
-    none = before(a=(10.0, 0.0), b=(10.0, 0.0))
-    assert last(Shift(), SHIFT, [*none, *after(a=(10.0, 1.0), b=(10.0, 1.0))]).verdict is FAIL
-    assert last(Shift(), SHIFT, [*none, *after(a=(10.0, 0.0), b=(10.0, 0.0))]).verdict is PASS
-
-
-def test_idle_looks_say_nothing() -> None:
-    looks = [*before(a=(10.0, 80.0)), *after(20, a=(10.0, 80.0)), *after(5, a=(0.0, 0.0))]
-    assert last(Shift(), SHIFT, looks).verdict is PASS
 
 
 # -- all ---------------------------------------------------------------------------------------------

@@ -176,11 +176,11 @@ def failed_at(check: Check, judge: Judge, looks: int, seed: int) -> float:
         state = panel.feed(
             {}, [Past(hour * HOUR, name, 600.0, poisson(rng, 6.0), 60.0) for hour, name in hours], FIVE
         )
-    for number in range(0 if alone else -120, looks):
+    for number in range(0 if alone or check.alike else -120, looks):
         rate = 0.1 if number < 0 else 0.2
         touched = tuple(Cell(name, 10.0, poisson(rng, rate), number >= 0) for name in FIVE)
         control = tuple(
-            Cell(f"k{one}", 10.0, poisson(rng, 0.1), after=False) for one in range(0 if alone else 45)
+            Cell(f"k{one}", 10.0, poisson(rng, 0.1), after=False) for one in range(0 if alone else 20)
         )
         evidence = one_look(number + 20_000, touched, control, begun=number >= 0)
         state, judgement = panel.look(check, {judge.name: judge}, state, evidence, alpha=0.01)
@@ -190,15 +190,15 @@ def failed_at(check: Check, judge: Judge, looks: int, seed: int) -> float:
 
 
 FIVE = {f"c{one}": None for one in range(5)}
-BAKES = 24
-LEARNING = Margin(before=(60.0, 540.0), accounts=(5.0, 45.0), rate=0.1, watched=True)
+BAKES = 16
+LEARNING = Margin(before=(60.0, 240.0), accounts=(5.0, 20.0), rate=0.1, watched=True)
 
 
 @pytest.mark.parametrize(
     ("check", "judge", "scale"),
     [
-        (replace(ERRORS, alike=True), Split(), Scale(canary=0.5, control=4.5)),
-        (ERRORS, Split(), Scale(canary=0.5, control=4.5, margin=LEARNING, phi=2.0)),
+        (replace(ERRORS, alike=True), Split(), Scale(canary=0.5, control=2.0)),
+        (ERRORS, Split(), Scale(canary=0.5, control=2.0, margin=LEARNING, phi=2.0)),
         (OWN, BeforeVsAfter(), Scale(canary=0.5, past=14_400.0, margin=1.1, phi=2.0)),
     ],
     ids=["alike", "learning", "own past"],

@@ -89,7 +89,7 @@ class FaultServer:
                 self.server_name, self.server_port = "127.0.0.1", self.server_address[1]
 
         self._make: Callable[[int], ThreadingHTTPServer] = lambda port: Server(("127.0.0.1", port), Handling)
-        self._server = self._make(0)
+        self._server: ThreadingHTTPServer = self._make(0)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._serve()
 

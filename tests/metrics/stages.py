@@ -4,9 +4,10 @@ import json
 import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 from email.utils import formatdate
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -70,7 +71,7 @@ HTTP_FAULTS: Mapping[str, tuple[str, Callable[[Asked, Handler], Answer]]] = {
 
 
 def http_faults(server: FaultServer) -> dict[str, Fault]:
-    def happens(change: Callable[[Asked, Handler], Answer]) -> Callable[[], object]:
+    def happens(change: Callable[[Asked, Handler], Answer]) -> Callable[[], AbstractContextManager[object]]:
         return lambda: server.answering(change)
 
     found = {name: Fault(code=code, happen=happens(change)) for name, (code, change) in HTTP_FAULTS.items()}
@@ -129,7 +130,7 @@ def http(server: FaultServer, folder: Path) -> Stage:
     }
     for name, body in odd.items():
         change = fixed(Answer(body=body))
-        faults[name] = Fault(code="RC8003", happen=lambda change=change: server.answering(change))
+        faults[name] = Fault(code="RC8003", happen=partial(server.answering, change))
     return Stage(source=Http("h", options, folder=folder), show=show, faults=faults, secret=SECRET)
 
 
@@ -175,7 +176,7 @@ def beside(**fields: object) -> Callable[[Asked, Handler], Answer]:
 
 
 def prometheus_faults(server: FaultServer) -> dict[str, Fault]:
-    def api(**fields: object) -> Callable[[], object]:
+    def api(**fields: object) -> Callable[[], AbstractContextManager[object]]:
         return lambda: server.answering(fixed(Answer(body=json.dumps(fields))))
 
     return {

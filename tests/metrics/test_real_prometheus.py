@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ from ringctl.metrics.prometheus import Prometheus
 from ringctl.ports.metrics import RangeSource, Track
 from ringctl.testing.source_suite import CASES, EVERY, Case, Fault, Rows, Stage
 from tests.metrics import stages
-from tests.metrics.faulty import Answer, Asked, FaultServer, Handler, relay
+from tests.metrics.faulty import Answer, Asked, FaultServer, Handler, relay, success
 from tests.support.prometheus import PrometheusServer, scrape_config
 
 pytestmark = pytest.mark.needs("prometheus")
@@ -89,7 +90,7 @@ def stage(rig: Rig, way: str) -> Stage:
         finally:
             os.kill(rig.real.pid, signal.SIGCONT)
 
-    source = rig.source(way)
+    source: Any = rig.source(way)
     if way == "cohort":
         source = stages.AskedForAll(source)
     faults = {
@@ -230,7 +231,7 @@ def test_a_clock_that_is_off_is_seen_by_the_fold(rig: Rig, off_s: int, code: str
     def later(asked: Asked, before: Handler) -> Answer:
         if asked.form.get("query") == "time()":
             now = time.time() + off_s
-            return stages.success("scalar", [now, str(now)])
+            return success("scalar", [now, str(now)])
         return before(replace(asked, form={**asked.form, "time": str(float(asked.form["time"]) - off_s)}))
 
     check = Check(

@@ -16,7 +16,6 @@ from ringctl.core.policy import Counter
 from ringctl.core.timing import SECOND
 from ringctl.metrics import sql
 from ringctl.metrics.sql import Sql
-from ringctl.ports.metrics import Reading
 from tests.support.postgres import PostgresServer
 from tests.support.proxy import Proxy
 
@@ -36,11 +35,11 @@ def filled(folder: Path, *rows: tuple[object, ...]) -> None:
         connection.executemany(f"INSERT INTO c VALUES ({','.join('?' * len(rows[0]))})", rows)
 
 
-def source(folder: Path, query: str, url: str = "sqlite:///db", **options: object) -> Sql:
+def source(folder: Path, query: str, url: object = "sqlite:///db", **options: object) -> Sql:
     return Sql("db", {"url": url, "queries": {"x": query}, **options}, folder=folder)
 
 
-def read(folder: Path, query: str, **options: object) -> Reading:
+def read(folder, query, **options):
     return source(folder, query, **options).read([X], 5)
 
 
@@ -127,7 +126,7 @@ def test_a_query_that_takes_too_long_is_ended(folder: Path) -> None:
     assert time.monotonic() - began < 2
 
 
-def test_all_queries_of_a_reading_see_one_snapshot(folder: Path) -> None:
+def test_all_queries_of_a_reading_see_one_snapshot(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     filled(folder, ("a", 1, None))
     with closing(sqlite3.connect(folder / "db")) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
@@ -136,11 +135,11 @@ def test_all_queries_of_a_reading_see_one_snapshot(folder: Path) -> None:
     both = Sql("db", {"url": "sqlite:///db", "queries": {"x": query, "y": query}}, folder=folder)
     original = both._check
 
-    def meanwhile(counter: Counter, table: object) -> None:
+    def meanwhile(counter, table):
         filled(folder, ("a", 2, None))
         original(counter, table)
 
-    both._check = meanwhile
+    monkeypatch.setattr(both, "_check", meanwhile)
     assert both.read([X, y], 5).values == {X: {"a": 1.0}, y: {"a": 1.0}}
     assert both.read([X], 5).values == {X: {"a": 2.0}}
 

@@ -92,6 +92,8 @@ CASES = [
     # duplicate names
     ("RC3010", "name: customers", "name: «internal", "two rings are called `internal`"),
     ("RC3010", "gates: [errors, answers, slow]", "gates: [errors, «errors]", "stands twice"),
+    # gates that never get enough looks
+    ("RC1002", "min: 15m, activity: 200, max: 4h", "min: 2m, max: 4m", "it needs 6 looks, 1m apart"),
     ("RC3010", "  slow: {source", "  «overshoot: {source", "is a built-in check"),
     ("RC3007", "defaults: {", "defaults: {builtin: [«recreate], ", "did you mean `recreated`"),
     ("RC3007", "gates: [errors, answers, slow]", "gates: [errors, «overshot]", "did you mean `overshoot`"),
