@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import gate_clusters, gate_cost, gate_passing
+from bench import gate_clusters, gate_cost, gate_known, gate_passing
 from bench.gate_bounds import two_sample
 from bench.gate_peers import peers
 from bench.gate_runs import ALPHA, FULL, QUICK, STREAMS, Goals, Sizes, Task, play_all, share
@@ -62,6 +62,7 @@ def gate(folder: Path, *, quick: bool) -> Iterator[Table]:
     yield false_alarms(sizes, cores, goals)
     yield detection(sizes, cores, goals)
     yield from gate_clusters.tables(TITLE, sizes, cores, goals)
+    yield from gate_known.tables(TITLE, sizes, cores, goals)
     yield from gate_passing.tables(TITLE, sizes, cores, goals)
     yield gate_cost.cost(TITLE, goals, accounts=10_000)
     yield goals.table(TITLE)

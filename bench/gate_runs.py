@@ -12,6 +12,7 @@ from bench.tables import Table
 from ringctl.bootstrap import Judges
 from ringctl.core import panel
 from ringctl.core.judging import Cell, Evidence, Judge
+from ringctl.core.learning import Past
 from ringctl.core.policy import Check, Count, Counter, FailIf, Ratio
 from ringctl.core.states import Verdict
 from ringctl.core.timing import MINUTE
@@ -51,7 +52,7 @@ QUICK = Sizes(harmless=16, harmful=16, clustered=4, caught=2, incident=8, passin
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One bake to judge. `until`: the verdicts at which it ends."""
+    """One bake to judge. `until`: verdicts at which it ends. `known`: minutes known from before; None: 14 days."""
 
     stream: str
     seed: int
@@ -60,6 +61,7 @@ class Task:
     peers: bool = False
     until: tuple[Verdict, ...] = (Verdict.FAIL,)
     looks: int = 1440
+    known: int | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -88,7 +90,8 @@ def play(task: Task, judges: Mapping[str, Judge] | None = None) -> Played:
 
 def _judged(bake: Bake, task: Task, judges: Mapping[str, Judge], watched: Watched | None) -> Played:
     check, played = check_for(task.stream, alike=task.alike), Played()
-    state: dict[str, object] = dict(panel.feed({}, bake.past(), bake.starts))
+    past = bake.past() if task.known is None else known_of(bake, task.known)
+    state: dict[str, object] = dict(panel.feed({}, past, bake.starts)) if past else {}
     for minute, (canary, control) in enumerate(bake.minutes()):
         if minute == task.looks:
             break
@@ -106,6 +109,16 @@ def _judged(bake: Bake, task: Task, judges: Mapping[str, Judge], watched: Watche
     if watched is not None:
         played.first = watched.first
     return played
+
+
+def known_of(bake: Bake, minutes: int) -> list[Past]:
+    """The last `minutes` before the bake, as a source without history has them."""
+    cells = []
+    for place, (canary, control) in zip(range(minutes), bake.other_day().minutes(), strict=False):
+        at_us = START + (place + 1 - minutes) * MINUTE
+        named = zip([*bake.starts, *bake.control], [*canary, *control], strict=True)
+        cells += [Past(at_us, name, n, y, 1.0) for name, (n, y) in named]
+    return cells
 
 
 def evidence_of(bake: Bake, minute: int, canary: Pairs, control: Pairs) -> Evidence:

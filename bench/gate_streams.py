@@ -64,6 +64,10 @@ class Bake(Protocol):
         """(n, y) of each canary account and of each control account."""
         ...
 
+    def other_day(self) -> "Bake":
+        """The same accounts on a day without harm."""
+        ...
+
 
 @lru_cache(maxsize=20_000)
 def _table(n: int, p: float) -> list[float]:
@@ -189,6 +193,10 @@ class PlainBake:
             for names, trials, times in zip((self.starts, self.control), per, noise, strict=True):
                 cells += [self._hour(at_us, name, 60 * trials * times, rate) for name in names]
         return cells
+
+    def other_day(self) -> "PlainBake":
+        other = Random(self.rng.random())
+        return PlainBake(stream=self.stream, rng=other, harm=NO_HARM, phase=self.phase)
 
     def _hour(self, at_us: int, name: str, trials: float, rate: float) -> Past:
         if self.stream.flow:

@@ -100,6 +100,12 @@ class ClusteredBake:
     def past(self) -> list[Past]:
         return self.world.past
 
+    def other_day(self) -> "ClusteredBake":
+        other = Random(self.rng.random())
+        bake = ClusteredBake(stream=self.stream, rng=other, harm=NO_HARM, world=self.world)
+        bake.starts, bake.control = self.starts, self.control
+        return bake
+
     def minutes(self) -> Iterator[tuple[Pairs, Pairs]]:
         harm, rng = self.harm, self.rng
         hit = {name for name in self.starts if rng.random() < harm.accounts}

@@ -2,8 +2,9 @@
 
 Per account E_i, from values outside the band that it kept before and beyond `shift` of its own median (`own_band`):
     E = mean of E_i over the wave's accounts (1 for those not judged): valid whatever they have in common
-    FAIL     E >= 1/alpha, at any look (Ville), and at least two accounts clearly moved (E_i >= 20; DESIGN 12.20), or
-             the only one touched so far did, with ten times the evidence (decision record 0006)
+    FAIL     E >= 1/alpha, at any look (Ville), and without the account that moved most it is still 20, so that no
+             account fails alone (DESIGN 12.20); or the only one touched so far has ten times the evidence
+             (decision record 0006)
     PASS     per account E_pass >= 1/miss from complete looks (evidence that it did not move by more than `shift`)
              and the mean within it; by enough accounts (`evidence.quorum`), `min_samples` answers in complete looks,
              and no account that moved (of an expansion wave one in a hundred may, and is named)
@@ -12,11 +13,12 @@ Per account E_i, from values outside the band that it kept before and beyond `sh
 against their own before), and an account that is out while k of m control accounts are counts for no more than its
 rank (1+k)/(1+m). `before-vs-after` has the account's own past alone, and a band 10 % wider.
 
-Whatever is compared, control is judged by the same process. Where more than 1/20 of its accounts ever had an E_i of
-20 without being touched, or one as high as the wave's second, looks are not exchangeable, and two accounts are not
-enough: for some b more of the wave's must have an E_i of b than chance puts there (Fisher's exact test at 1 %, of all
-accounts that ever had). Bursts of hours, that a short before never saw, and drifts that all have in common make few
-alarms then. Without control accounts a drift that takes two accounts beyond `shift` of what they were is harm.
+Whatever is compared, control is judged by the same process: for some b more of the wave's accounts must have an E_i
+of b than chance puts there, were the wave drawn from all that ever had (Fisher's exact test). Where at most 1/50 of
+control ever had an E_i of 20 untouched, and none as high as the wave's second, that is asked at 1.5 %, and at 10 % if
+the wave without the account that moved most is over the level too; else looks are not exchangeable, and it is asked
+at 0.1 %. Bursts of hours, that a short before never saw, and drifts that all have in common make few alarms so.
+Without control accounts a drift that takes two accounts beyond `shift` of what they were is taken for harm.
 
 Only ratios to an account's own past are judged: units do not matter. A value that was 0 and is not any more moved.
 """
@@ -47,7 +49,10 @@ from ringctl.gates.own_band import DONE_N, E_PASS, MID, MOST_E, SUM, E, Others, 
 
 CLEARLY: Final = 20.0
 BARS: Final = (CLEARLY, 1e4, 1e8, 1e16)
-CHANCE: Final = 0.01
+CHANCE: Final = 0.1
+STRICT: Final = 0.015
+STRICTEST: Final = 0.001
+BORNE_OUT: Final = 0.02
 CONTROL: Final = 5  # accounts whose values a drift is taken from
 ALONE_WIDE: Final = 1.1
 MAY_MOVE: Final = 0.01  # of an expansion wave's accounts
@@ -163,22 +168,20 @@ def _log_choose(n: int, k: int) -> float:
     return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
 
 
-def _enough(rows: Rows, control: Rows) -> bool:
-    """Whether enough accounts of the wave have moved, seeing how many of control ever did.
-
-    Two are, where control bears out that hardly any get to an E of 20 by chance: at most 1/20 of it, and none
-    to where the two are.
-    """
-    most = sorted((row[MOST_E] for row in control.values()), reverse=True)
+def _enough(rows: Rows, control: Rows, accounts: int, level: float) -> bool:
+    """Whether more than one account has moved, and more of them than of control ever did."""
     found = sorted((row[E] for row in rows.values()), reverse=True)
-    if not (len(found) >= 2 and found[1] >= CLEARLY):
+    others = sum(found[1:]) / accounts
+    if not others >= CLEARLY:
         return False
-    clearly = sum(one >= CLEARLY for one in most)
-    if len(most) < CONTROL or (clearly <= len(most) / CLEARLY and not most[0] >= found[1]):
+    most = [row[MOST_E] for row in control.values()]
+    if len(most) < CONTROL:
         return True
+    borne_out = sum(one >= CLEARLY for one in most) <= BORNE_OUT * len(most) and max(most) < found[1]
+    limit = (CHANCE if others >= level else STRICT) if borne_out else STRICTEST
     for bar in BARS:
         moved, moved_k = (sum(one >= bar for one in many) for many in (found, most))
-        if moved >= 2 and _by_chance(moved, len(found), moved_k, len(most)) <= CHANCE:
+        if moved >= 2 and _by_chance(moved, len(found), moved_k, len(most)) <= limit:
             return True
     return False
 
@@ -202,7 +205,7 @@ def _judge(check: Check, rows: Rows, control: Rows, evidence: Evidence) -> Judge
             f"{len(clearly)} accounts moved by more than {limit} ({_by(rows, clearly[0])}; "
             f"E = {e:.3g}, FAIL from {level:.3g})"
         )
-        if _enough(rows, control) or (len(rows) == 1 and e >= ALONE * level):
+        if _enough(rows, control, accounts, level) or (len(rows) == 1 and e >= ALONE * level):
             worst = tuple(clearly[:WORST_SHOWN])
             return Judgement(verdict=Verdict.FAIL, reason=said, numbers=numbers, worst=worst)
         why = "more are" if len(clearly) > 1 else "a second one is"

@@ -28,7 +28,7 @@ HOT = [
     "add_intent", "end_step", "end_effect", "task_to_return", "finish_task", "close_member", "take_log_numbers",
     "kill_sessions", "anything_to_rescue", "dead_sessions", "orphans_of", "overdue_tasks", "orphan", "rescue_task",
     "progress_of_rollout", "settling_of_wave", "credits_of_rollout", "verdicts_of_rollout",
-    "drift_of_rollout", "alive_sessions", "recent_sessions", "untouched_page", "untouched_among", "rollout_row", "waves_of",
+    "drift_of_rollout", "alive_sessions", "recent_sessions", "untouched_page", "rollout_row", "waves_of",
     "revisions_of", "save_rollout", "count_look", "candidate_page", "largest_done", "largest_touched",
     "notable_tasks",
 ]  # fmt: skip

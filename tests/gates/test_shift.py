@@ -183,7 +183,7 @@ class World:
         names = [f"c{one:02d}" for one in range(self.canary)]
         others = [f"k{one:02d}" for one in range(self.control)]
         own = {one: rng.lognormvariate(7, 1) for one in names + others}
-        changed = names[: math.ceil(self.share * self.canary)] if self.change != 1 else []
+        hit = names[: math.ceil(self.share * self.canary)] if self.change != 1 else []
         phase = rng.random() * 2 * math.pi
         state = {}
         for number in range(self.before + self.looks):
@@ -192,13 +192,13 @@ class World:
                 self.burst_now = {one: math.exp(rng.gauss(0, self.burst)) for one in own}
             level = self.scale * math.exp(self.drift * math.sin(number / 1440 * 2 * math.pi + phase))
 
-            def cell(one: str, *, after: bool) -> Cell:
-                n = poisson(rng, 8.0)  # noqa: B023
-                noise = math.exp(rng.gauss(0, self.sigma * math.sqrt(8 / max(1, n))))  # noqa: B023
-                harm = (
-                    self.change if after and one in changed and number >= self.before + self.begins else 1.0
-                )  # noqa: B023
-                return Cell(one, float(n), n * own[one] * level * self.burst_now[one] * noise * harm, after)  # noqa: B023
+            changed = hit if number >= self.before + self.begins else []
+
+            def cell(one: str, *, after: bool, level: float = level, changed: list[str] = changed) -> Cell:
+                n = poisson(rng, 8.0)
+                noise = math.exp(rng.gauss(0, self.sigma * math.sqrt(8 / max(1, n))))
+                harm = self.change if one in changed else 1.0
+                return Cell(one, float(n), n * own[one] * level * self.burst_now[one] * noise * harm, after)
 
             evidence = Evidence(
                 at_us=(number + 1) * MINUTE, interval_us=MINUTE,
@@ -208,8 +208,11 @@ class World:
                 intents=dict.fromkeys(names, self.before * MINUTE if begun else None),
             )  # fmt: skip
             state, judgement = judge.look(check, state, evidence)
-            state = json.loads(json.dumps(state, allow_nan=False))
+            if number % 20 == 0:
+                state = json.loads(json.dumps(state, allow_nan=False))
             yield judgement.verdict, number - self.before + 1
+            if judgement.verdict is FAIL:
+                return
 
 
 def rings(check=CONTROL, **world) -> bool:
@@ -226,12 +229,12 @@ def rings(check=CONTROL, **world) -> bool:
         (CONTROL, {"drift": 0.7}),  # four times as much at noon as at night
         (CONTROL, {"burst": 0.5}),
         (OWN, {"burst": 0.5}),
-        (CONTROL, {"canary": 15, "burst": 0.3}),
+        (CONTROL, {"canary": 8, "control": 60, "burst": 0.3}),
     ],
 )
 def test_harmless_bakes_do_not_ring(check, world) -> None:
-    bakes = scaled(6, 100)
-    count = sum(rings(check, seed=seed, looks=scaled(360, 1440), **world) for seed in range(bakes))
+    bakes = scaled(10, 100)
+    count = sum(rings(check, seed=seed, looks=scaled(300, 1440), **world) for seed in range(bakes))
     assert count <= 0.005 * bakes + 3 * math.sqrt(0.005 * bakes)
 
 
@@ -260,11 +263,11 @@ def test_without_control_a_common_drift_is_taken_for_harm_and_with_it_is_not() -
 )
 def test_harm_is_seen_in_minutes(check, world, within) -> None:
     judge, found = JUDGE, []
-    for seed in range(10):
+    for seed in range(7):
         verdicts = list(World(seed=seed, **world).bake(judge, check))
         found.append(next((at for verdict, at in verdicts if verdict is FAIL), 999))
-        assert not any(verdict is PASS and at > world.get("begins", 0) + 60 for verdict, at in verdicts)
-    assert sorted(found)[5] <= within
+        assert not any(verdict is PASS and at > world.get("begins", 0) + 30 for verdict, at in verdicts)
+    assert sorted(found)[3] <= within
 
 
 def test_a_shift_as_large_as_the_limit_does_not_pass_and_health_does() -> None:
@@ -312,20 +315,29 @@ def row(e: float) -> list[float]:
     [
         ([1e3, 1e3, 1], [], True),
         ([1e3, 19, 1], [], False),
+        ([1e9, 50, 1], [], False),  # a wave of three: the others' mean is 17
+        ([1e9, 50, 50], [], True),
         ([1e3], [], False),
         ([1e3, 1e3, 1], [1e9] * 4, True),  # too few to say anything
         ([1e3, 1e3, 1], [1] * 20, True),
-        ([1e3, 1e3, 1], [30] + [1] * 19, True),
-        ([1e3, 1e3, 1], [30] * 3 + [1] * 17, False),
-        ([1e3, 1e3, 1], [1e3] + [1] * 19, False),
-        ([1e3] * 5, [30] * 3 + [1] * 17, True),
+        ([1e3, 1e3, 1, 1, 1], [1] * 20, True),
+        ([1e3, 300, 1, 1, 1], [1] * 20, False),  # the others are not over the level of 100
+        ([1e3, 1e3, 1, 1, 1], [1] * 100, True),
+        ([1e3, 1e3, 1, 1, 1], [30] + [1] * 49, True),
+        ([1e3, 1e3, 1, 1, 1], [30] + [1] * 19, False),
+        ([1e3, 1e3, 1e3, 1e3, 1e3], [30] + [1] * 19, True),
+        ([1e3, 1e3, 1, 1, 1], [1e4] + [1] * 29, False),
+        ([1e4, 1e4, *[1] * 18], [1] * 20, False),
+        ([1e4, 1e4, *[1] * 18], [1] * 200, True),
+        ([1e3] * 5, [30] * 2 + [1] * 18, True),
+        ([1e3] * 5, [30] * 3 + [1] * 17, False),
         ([1e9] * 5, [1e3] * 15 + [1] * 5, True),
         ([1e9] * 5, [1e9] * 15 + [1] * 5, False),
     ],
 )
 def test_how_many_must_have_moved_depends_on_control(canary, control, enough) -> None:
     rows, others = ({str(place): row(e) for place, e in enumerate(many)} for many in (canary, control))
-    assert shift._enough(rows, others) is enough
+    assert shift._enough(rows, others, len(rows), 100.0) is enough
 
 
 def test_fishers_test_is_exact() -> None:
@@ -333,22 +345,26 @@ def test_fishers_test_is_exact() -> None:
     assert shift._by_chance(0, 5, 3, 20) == pytest.approx(1)
 
 
-def test_control_that_has_nothing_left_gives_no_drift() -> None:
+def beside(y: float, count: int = 8) -> list[Evidence]:
+    """Two accounts as ever, and control that answers with `y` from the intents on."""
     looks = [*before(a=USUAL, b=USUAL), *after(30, a=USUAL, b=USUAL)]
+    return [
+        replace(
+            one,
+            control=tuple(
+                Cell(f"k{k}", 10.0, y if one.complete else 80.0, after=False) for k in range(count)
+            ),
+        )
+        for one in looks
+    ]
 
-    def beside(n: float, y: float) -> list[Evidence]:
-        return [
-            replace(
-                one,
-                control=tuple(
-                    Cell(f"k{k}", n, 80.0 if not one.complete else y, after=False) for k in range(8)
-                ),
-            )
-            for one in looks
-        ]
 
-    assert last(JUDGE, CONTROL, beside(10.0, 0.0)).verdict is PASS
-    assert last(JUDGE, CONTROL, beside(10.0, 800.0)).verdict is OPEN  # ten times as much: they fell behind
+def test_values_are_compared_with_what_control_does() -> None:
+    assert last(JUDGE, CONTROL, beside(100.0)).verdict is PASS
+    assert last(JUDGE, CONTROL, beside(800.0)).verdict is FAIL  # all others have ten times as much
+    assert last(JUDGE, CONTROL, beside(800.0, count=4)).verdict is PASS  # too few to go by
+    assert last(JUDGE, CONTROL, beside(0.0)).verdict is PASS  # a control with nothing left has no drift
+    assert last(JUDGE, OWN, beside(800.0)).verdict is PASS
 
 
 def test_which_checks_ask_for_it() -> None:

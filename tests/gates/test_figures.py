@@ -1,0 +1,168 @@
+"""The gate's promises in small: a few seeded bakes by the production path, and bugs that must break each of them.
+
+The true figures come from thousands of bakes (`./do bench gate`, docs/reference/benchmarks.md). Here limits are loose
+and seeds few, so that a promise broken by much is seen within a minute.
+"""
+
+import statistics
+from collections.abc import Callable
+
+import pytest
+
+from bench.gate_bounds import two_sample
+from bench.gate_runs import ALPHA, STREAMS, Played, Task, _judged, evidence_of, judges_known, play
+from bench.gate_streams import NO_HARM, S1, Harm
+from bench.gate_worlds import EDITED, VSTS, Clustered
+from ringctl.core import panel
+from ringctl.core.states import Verdict
+from ringctl.gates import absence, evidence, own_ceiling, split
+from tests.support.scale import scaled
+
+BURSTY = Clustered(name="bursty", rate=0.01, canary=10, fleet=40)
+HALF_A_DAY = 720
+NEVER = 10_000
+
+
+def clustered(seed: int, harm: Harm = NO_HARM, looks: int = 1440) -> Played:
+    return _judged(
+        BURSTY.bake(seed, harm), Task(stream="S1", seed=seed, harm=harm, looks=looks), judges_known(), None
+    )
+
+
+def alarms_alike(count: int) -> int:
+    streams = ("S1", "S3", "S4")
+    return sum(play(Task(stream=streams[seed % 3], seed=seed)).failed is not None for seed in range(count))
+
+
+def alarms_in_bursts(count: int) -> int:
+    return sum(clustered(seed).failed is not None for seed in range(count))
+
+
+def alarms_with_little_known(count: int) -> int:
+    return sum(play(Task(stream="S1", seed=seed, known=20)).failed is not None for seed in range(count))
+
+
+def median_look(stream: str, harm: Harm, count: int, looks: int = 1440) -> float:
+    """Minutes from the harm to the alarm."""
+    played = [play(Task(stream=stream, seed=seed, harm=harm, looks=looks)).failed for seed in range(count)]
+    return statistics.median(NEVER if one is None else one - harm.at + 1 for one in played)
+
+
+def times(harm: Harm, count: int) -> float:
+    """Of the two-sample bound, on S1."""
+    bound = two_sample(S1.rate, harm.rate(S1.rate), S1.kappa, ALPHA)
+    return median_look("S1", harm, count) * S1.per[0] / bound
+
+
+def doubled_soon(count: int) -> float:
+    return times(Harm(factor=2), count)
+
+
+def doubled_late(count: int) -> float:
+    return times(Harm(factor=2, at=HALF_A_DAY), count)
+
+
+def passes_of_harm(count: int) -> int:
+    ends = (Verdict.FAIL, Verdict.PASS)
+    played = [play(Task(stream="S1", seed=seed, harm=Harm(factor=2), until=ends)) for seed in range(count)]
+    return sum(one.passed is not None for one in played)
+
+
+def minutes_until_pass(count: int) -> float:
+    played = [play(Task(stream="S1", seed=seed, until=(Verdict.PASS,), looks=600)).passed for seed in range(count)]
+    return statistics.median(NEVER if one is None else one + 1 for one in played)
+
+
+def incident(count: int) -> float:
+    return median_look(VSTS.name, EDITED, count, looks=120)
+
+
+def emptied(count: int) -> float:
+    return median_look("S4", Harm(share=1.0, at=120), count, looks=180)
+
+
+# figure, bakes, the most that it may be
+FIGURES: dict[str, tuple[Callable[[int], float], int, float]] = {
+    "harmless bakes of accounts that are alike": (alarms_alike, 30, 1),
+    "harmless bakes of bursty accounts": (alarms_in_bursts, 15, 1),
+    "harmless bakes with 20 minutes known": (alarms_with_little_known, 15, 1),
+    "a doubling, times the bound": (doubled_soon, 40, 2.1),
+    "a doubling at 12 h, times the bound": (doubled_late, 14, 3.6),
+    "a doubling that passes": (passes_of_harm, 30, 4),
+    "a healthy bake passes": (minutes_until_pass, 20, 45),
+    "the incident of 2017, minutes": (incident, 8, 8),
+    "all answers empty, looks": (emptied, 20, 1),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figure(name: str) -> None:
+    figure, count, most = FIGURES[name]
+    assert figure(scaled(count, 10 * count)) <= most * (1 if most > 1.5 else scaled(1, 3))
+
+
+def no_margin(patch: pytest.MonkeyPatch) -> None:
+    """rho instead of rho_hi: what was learnt is taken for certain."""
+    patch.setattr(split, "CERTAIN", 0.0)
+
+
+def independent(patch: pytest.MonkeyPatch) -> None:
+    """phi = 1: events that come in bursts are counted as if each were for itself."""
+    patch.setattr(split, "dispersion", lambda learnt, row: 1.0)
+
+
+def first_stake_only(patch: pytest.MonkeyPatch) -> None:
+    """All is staked at the first look: harm that begins late has to make up for what was lost."""
+    patch.setattr(evidence, "_stake", lambda number: 1.0 if number == 0 else 0.0)
+
+
+def no_harm_seen_is_pass(patch: pytest.MonkeyPatch) -> None:
+    """Finding nothing is taken for evidence of absence."""
+    patch.setattr(absence, "evidence", lambda logs: 1e9)
+
+
+def absent_never(patch: pytest.MonkeyPatch) -> None:
+    """Evidence of absence is never enough."""
+    patch.setattr(absence, "evidence", lambda logs: 0.0)
+
+
+def pooled_only(patch: pytest.MonkeyPatch) -> None:
+    """No account is judged by its own ceiling."""
+    patch.setattr(own_ceiling.OwnCeiling, "applies", lambda self, check: False)
+
+
+def each_look_for_itself(patch: pytest.MonkeyPatch) -> None:
+    """The level of a look instead of a bake: what a peeked test does."""
+    patch.setattr(panel, "_level", lambda state, alpha: 0.5)
+
+
+BUGS: list[tuple[Callable[[pytest.MonkeyPatch], None], str]] = [
+    (no_margin, "harmless bakes with 20 minutes known"),
+    (independent, "harmless bakes of bursty accounts"),
+    (first_stake_only, "a doubling at 12 h, times the bound"),
+    (no_harm_seen_is_pass, "a doubling that passes"),
+    (absent_never, "a healthy bake passes"),
+    (pooled_only, "the incident of 2017, minutes"),
+    (each_look_for_itself, "harmless bakes of accounts that are alike"),
+]
+
+
+@pytest.mark.parametrize(("bug", "name"), BUGS, ids=[bug.__name__ for bug, _ in BUGS])
+def test_seeded_bug_is_seen(
+    bug: Callable[[pytest.MonkeyPatch], None], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figure, count, most = FIGURES[name]
+    bug(monkeypatch)
+    assert figure(count) > most
+
+
+def test_the_same_seed_is_the_same_bake() -> None:
+    task = Task(stream="S4", seed=5, harm=Harm(share=0.3, at=60), looks=120)
+    assert play(task) == play(task)
+
+
+def test_a_restart_between_two_looks_changes_nothing() -> None:
+    """State goes through JSON after each look, as the store has it."""
+    bake, check = STREAMS["S1"].bake(3, Harm(factor=3)), None
+    del bake, check
+    assert evidence_of
