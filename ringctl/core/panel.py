@@ -82,7 +82,10 @@ def _known(cell: Cell, evidence: Evidence, minutes: float) -> learning.Past | No
 def _numbers(judgements: Mapping[str, Judgement], total: Judgement, evidence: Evidence) -> dict[str, object]:
     """What the check rests on: the judge that decided or is nearest to its level in front, then each judge's own."""
     failed = [name for name, one in judgements.items() if one.verdict is Verdict.FAIL]
-    ranked = sorted(judgements, key=lambda name: (name not in failed, -_nearness(judgements[name]), name))
+    ranked = sorted(
+        judgements,
+        key=lambda name: (name not in failed, judgements[name].abstains, -_nearness(judgements[name]), name),
+    )
     numbers: dict[str, object] = {}
     for name in reversed(ranked):
         numbers.update(judgements[name].numbers)

@@ -31,6 +31,7 @@ JUDGE = BecomesEmpty()
         ([(4.0, 30.0)] * 19 + [(4.0, 0.0)], True),  # 5 %
         ([(0.0, 0.0)] * 20 + [(4.0, 30.0)] * 4, False),  # idle is no look
         ([(None, None)] * 20 + [(4.0, 30.0)] * 5, True),
+        ([(0.0, 30.0)] * 20 + [(4.0, 30.0)] * 4, False),  # nor are items without an answer
     ],
 )
 def test_the_before_of_an_account(early: list[Pair], established: bool) -> None:

@@ -4,42 +4,48 @@ The true figures come from thousands of bakes (`./do bench gate`, docs/reference
 and seeds few, so that a promise broken by much is seen within a minute.
 """
 
+import json
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import Any
 
 import pytest
 
 from bench.gate_bounds import two_sample
-from bench.gate_runs import ALPHA, STREAMS, Played, Task, _judged, evidence_of, judges_known, play
-from bench.gate_streams import NO_HARM, S1, Harm
+from bench.gate_runs import ALPHA, STREAMS, Played, Task, _judged, check_for, evidence_of, judges_known, play
+from bench.gate_streams import S1, Harm
 from bench.gate_worlds import EDITED, VSTS, Clustered
 from ringctl.core import panel
 from ringctl.core.states import Verdict
 from ringctl.gates import absence, evidence, own_ceiling, split
-from tests.support.scale import scaled
 
 BURSTY = Clustered(name="bursty", rate=0.01, canary=10, fleet=40)
 HALF_A_DAY = 720
 NEVER = 10_000
 
 
-def clustered(seed: int, harm: Harm = NO_HARM, looks: int = 1440) -> Played:
-    return _judged(
-        BURSTY.bake(seed, harm), Task(stream="S1", seed=seed, harm=harm, looks=looks), judges_known(), None
-    )
+def clustered(seed: int, **asked: Any) -> Played:
+    task = Task(stream="S1", seed=seed, **asked)
+    return _judged(BURSTY.bake(seed, task.harm), task, judges_known(), None)
 
 
-def alarms_alike(count: int) -> int:
+def alarms(bakes: Iterable[Played], most: float) -> int:
+    """How many rang; counted no further than one more than there may be."""
+    return sum(1 for _ in islice((one for one in bakes if one.failed is not None), int(most) + 1))
+
+
+def alarms_alike(count: int, most: float) -> int:
     streams = ("S1", "S3", "S4")
-    return sum(play(Task(stream=streams[seed % 3], seed=seed)).failed is not None for seed in range(count))
+    return alarms((play(Task(stream=streams[seed % 3], seed=seed)) for seed in range(count)), most)
 
 
-def alarms_in_bursts(count: int) -> int:
-    return sum(clustered(seed).failed is not None for seed in range(count))
+def alarms_in_bursts(count: int, most: float) -> int:
+    return alarms((clustered(seed) for seed in range(count)), most)
 
 
-def alarms_with_little_known(count: int) -> int:
-    return sum(play(Task(stream="S1", seed=seed, known=20)).failed is not None for seed in range(count))
+def alarms_with_little_known(count: int, most: float) -> int:
+    return alarms((play(Task(stream="S1", seed=seed, known=20)) for seed in range(count)), most)
 
 
 def median_look(stream: str, harm: Harm, count: int, looks: int = 1440) -> float:
@@ -54,51 +60,59 @@ def times(harm: Harm, count: int) -> float:
     return median_look("S1", harm, count) * S1.per[0] / bound
 
 
-def doubled_soon(count: int) -> float:
+def doubled_soon(count: int, most: float) -> float:
+    del most
     return times(Harm(factor=2), count)
 
 
-def doubled_late(count: int) -> float:
+def doubled_late(count: int, most: float) -> float:
+    del most
     return times(Harm(factor=2, at=HALF_A_DAY), count)
 
 
-def passes_of_harm(count: int) -> int:
+def passes_of_harm(count: int, most: float) -> int:
     ends = (Verdict.FAIL, Verdict.PASS)
-    played = [play(Task(stream="S1", seed=seed, harm=Harm(factor=2), until=ends)) for seed in range(count)]
-    return sum(one.passed is not None for one in played)
+    tasks = (Task(stream="S1", seed=seed, harm=Harm(factor=2), until=ends) for seed in range(count))
+    passed = (task for task in tasks if play(task).passed is not None)
+    return sum(1 for _ in islice(passed, int(most) + 1))
 
 
-def minutes_until_pass(count: int) -> float:
-    played = [play(Task(stream="S1", seed=seed, until=(Verdict.PASS,), looks=600)).passed for seed in range(count)]
+def minutes_until_pass(count: int, most: float) -> float:
+    del most
+    played = [
+        play(Task(stream="S1", seed=seed, until=(Verdict.PASS,), looks=600)).passed for seed in range(count)
+    ]
     return statistics.median(NEVER if one is None else one + 1 for one in played)
 
 
-def incident(count: int) -> float:
+def incident(count: int, most: float) -> float:
+    del most
     return median_look(VSTS.name, EDITED, count, looks=120)
 
 
-def emptied(count: int) -> float:
+def emptied(count: int, most: float) -> float:
+    del most
     return median_look("S4", Harm(share=1.0, at=120), count, looks=180)
 
 
 # figure, bakes, the most that it may be
-FIGURES: dict[str, tuple[Callable[[int], float], int, float]] = {
-    "harmless bakes of accounts that are alike": (alarms_alike, 30, 1),
-    "harmless bakes of bursty accounts": (alarms_in_bursts, 15, 1),
+FIGURES: dict[str, tuple[Callable[[int, float], float], int, float]] = {
+    "harmless bakes of accounts that are alike": (alarms_alike, 21, 1),
+    "harmless bakes of bursty accounts": (alarms_in_bursts, 12, 1),
     "harmless bakes with 20 minutes known": (alarms_with_little_known, 15, 1),
-    "a doubling, times the bound": (doubled_soon, 40, 2.1),
-    "a doubling at 12 h, times the bound": (doubled_late, 14, 3.6),
+    "a doubling, times the bound": (doubled_soon, 30, 2.1),
+    "a doubling at 12 h, times the bound": (doubled_late, 12, 3.6),
     "a doubling that passes": (passes_of_harm, 30, 4),
     "a healthy bake passes": (minutes_until_pass, 20, 45),
-    "the incident of 2017, minutes": (incident, 8, 8),
-    "all answers empty, looks": (emptied, 20, 1),
+    "the incident of 2017, minutes": (incident, 8, 9),
+    "all answers empty, looks": (emptied, 9, 1),
 }
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_figure(name: str) -> None:
     figure, count, most = FIGURES[name]
-    assert figure(scaled(count, 10 * count)) <= most * (1 if most > 1.5 else scaled(1, 3))
+    assert figure(count, most) <= most
 
 
 def no_margin(patch: pytest.MonkeyPatch) -> None:
@@ -113,7 +127,7 @@ def independent(patch: pytest.MonkeyPatch) -> None:
 
 def first_stake_only(patch: pytest.MonkeyPatch) -> None:
     """All is staked at the first look: harm that begins late has to make up for what was lost."""
-    patch.setattr(evidence, "_stake", lambda number: 1.0 if number == 0 else 0.0)
+    patch.setattr(evidence, "stake", lambda number: 1.0 if number == 0 else 0.0)
 
 
 def no_harm_seen_is_pass(patch: pytest.MonkeyPatch) -> None:
@@ -153,7 +167,7 @@ def test_seeded_bug_is_seen(
 ) -> None:
     figure, count, most = FIGURES[name]
     bug(monkeypatch)
-    assert figure(count) > most
+    assert figure(count, most) > most
 
 
 def test_the_same_seed_is_the_same_bake() -> None:
@@ -163,6 +177,19 @@ def test_the_same_seed_is_the_same_bake() -> None:
 
 def test_a_restart_between_two_looks_changes_nothing() -> None:
     """State goes through JSON after each look, as the store has it."""
-    bake, check = STREAMS["S1"].bake(3, Harm(factor=3)), None
-    del bake, check
-    assert evidence_of
+    check, judges = check_for("S1"), judges_known()
+    verdicts = []
+    for restarting in (False, True):
+        bake = STREAMS["S1"].bake(3, Harm(factor=3))
+        state: dict[str, Any] = panel.feed({}, bake.past(), bake.starts)
+        said = []
+        for minute, (canary, control) in zip(range(60), bake.minutes(), strict=False):
+            state, one = panel.look(
+                check, judges, state, evidence_of(bake, minute, canary, control), alpha=ALPHA
+            )
+            if restarting:
+                state = json.loads(json.dumps(state))
+            said.append((one.verdict, one.reason))
+        verdicts.append(said)
+    assert verdicts[0] == verdicts[1]
+    assert verdicts[0][-1][0] is Verdict.FAIL

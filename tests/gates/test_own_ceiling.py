@@ -100,7 +100,7 @@ def test_missing_and_idle_are_no_evidence() -> None:
 
 
 def test_an_account_without_a_past_is_judged_by_all_or_not_at_all() -> None:
-    assert judged(past(b=0.03), looks(9, a=(2.0, 2.0))).verdict is FAIL
+    assert judged(past(b=0.03), looks(9, a=(2.0, 2.0), c=(2.0, 0.0))).verdict is FAIL
     nothing = judged([], looks(9, a=(2.0, 2.0)))
     assert (nothing.verdict, nothing.numbers["judged"]) == (OPEN, 0)
     assert "no account has a past" in nothing.reason
