@@ -1,6 +1,6 @@
 """What people say to a rollout: pause, resume, abort, retry."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated
 
 import typer
@@ -13,7 +13,7 @@ from ringctl.core import acts
 from ringctl.core.decisions import Step
 from ringctl.core.errors import NotFound, UsageError
 from ringctl.core.model import Rollout
-from ringctl.core.states import TaskState
+from ringctl.core.states import OPEN_ROLLOUT_STATES, TaskState
 from ringctl.engine import commands, listing, queries
 from ringctl.engine.parts import Parts
 
@@ -131,7 +131,7 @@ def retry(
     with serving() as parts:
         name = listing.find(parts, rollout).id
         names = list(account or _failed(parts, name))
-        states = {one: _state(parts, name, one) for one in names}
+        before = states = {one: _state(parts, name, one) for one in names}
         if not dry_run:
             for one in names:
                 commands.retry(parts, name, one, outcome=outcome, reason=reason)
@@ -150,11 +150,18 @@ def retry(
             return ["no account is failed"]
         would = f"would {_BECOMES[outcome]}; now" if dry_run else "is"
         lines: list[Block] = [f"{show(one)} {would} {states[one]}" for one in names]
-        if outcome == "not-done" and not dry_run:
-            lines.append("to have it done again: ringctl retry, without --as")
-        return lines
+        return lines if dry_run else [*lines, *what_next(outcome, before.values(), state)]
 
     emit(View(document=lambda: document, blocks=blocks))
+
+
+def what_next(outcome: str, before: Iterable[str], state: str) -> Iterator[Block]:
+    """What a person should know next. `before`: the accounts' states; `state`: the rollout's."""
+    if outcome == "not-done" and state in OPEN_ROLLOUT_STATES:
+        yield "to have it done again: ringctl retry, without --as"
+    if not outcome and TaskState.UNKNOWN in before:
+        yield "nodes ask once more what became of an unknown one (ledger, probe) and never run it blindly; where"
+        yield "nothing can say it stays unknown: ringctl retry --account ID --as done|not-done --reason TEXT"
 
 
 _BECOMES = {"": "be given back", "done": "count as done", "not-done": "count as failed"}

@@ -88,6 +88,7 @@ def silent(wave: Wave, checks: Sequence[CheckState], now_us: Instant) -> Hold:
 
 def accounts(rollout: Rollout, wave: Wave, facts: WaveFacts, now_us: Instant) -> Hold:
     """More accounts failed or unknown than the wave's budget has, or unknown ones are all that is left."""
+    unknown = ", with --as done|not-done --reason TEXT where it is unknown" if facts.unknown else ""
     return Hold(
         code="accounts",
         error="RC2004",
@@ -95,7 +96,7 @@ def accounts(rollout: Rollout, wave: Wave, facts: WaveFacts, now_us: Instant) ->
         f"ring {wave.ring}; {_why_not(wave, facts)}",
         owner="ringctl",
         since_us=now_us,
-        next=f"ringctl why {rollout.id}; then ringctl retry {rollout.id} --account ID, amend, or abort",
+        next=f"ringctl why {rollout.id}; then ringctl retry {rollout.id} --account ID{unknown}; or amend, or abort",
         wave=wave.id,
     )
 

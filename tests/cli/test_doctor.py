@@ -6,11 +6,12 @@ import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
 from ringctl.bootstrap import open_parts
-from ringctl.cli.health import host, postgres, state
+from ringctl.cli.health import host, postgres, sqlite, state
 from ringctl.cli.health.checks import Mark, Table
 from ringctl.core.timing import SECOND
 from ringctl.demo.postgres import installed_programs
@@ -91,10 +92,69 @@ def test_a_real_server(postgres_database: str, fleet: Path, ring: Ring) -> None:
     ring("--state", postgres_database, "db", "migrate")
     answer = ring("--state", postgres_database, "doctor", "-o", "json")
     found = marks(answer)
-    for name in ("commit", "idle-limit", "pooler", "connections", "old-transaction", "dead-rows", "clock"):
+    for name in (
+        "writes",
+        "commit",
+        "idle-limit",
+        "pooler",
+        "connections",
+        "old-transaction",
+        "dead-rows",
+        "clock",
+    ):
         assert found[name] == "pass", name
     assert found["fsync"] == "fail"  # the tests' server keeps nothing over a crash of the machine
     assert answer.code == 1
+
+
+def test_a_user_that_may_not_write_is_found(postgres_database: str, fleet: Path, ring: Ring) -> None:
+    """A node with it would end at its first beat: doctor must not call such a store well."""
+    import psycopg
+
+    ring("--state", postgres_database, "db", "migrate")
+    role = f"reader_{os.getpid()}"
+    address = urlsplit(postgres_database)
+    url = urlunsplit(address._replace(netloc=f"{role}:secret@{address.hostname}:{address.port}"))
+    with psycopg.connect(postgres_database, autocommit=True) as owner:
+        owner.execute(f"create role {role} login password 'secret'")
+        try:
+            owner.execute(f"grant usage on schema ringctl to {role}")
+            owner.execute(f"grant select on all tables in schema ringctl to {role}")
+            answer = ring("--state", url, "doctor", "-o", "json")
+            (found,) = [one for one in answer.json["checks"] if one["name"] == "writes"]
+            assert (answer.code, found["mark"]) == (1, "fail")
+            assert "RC5107" in found["text"]
+            assert "grant" in found["remedy"]
+            owner.execute(f"grant insert, update, delete on all tables in schema ringctl to {role}")
+            for table, verb in (("migration", "insert"), ("journal", "delete, update")):  # no node does that
+                owner.execute(f"revoke {verb} on ringctl.{table} from {role}")
+            assert marks(ring("--state", url, "doctor", "-o", "json"))["writes"] == "fail"  # the sequences
+            owner.execute(f"grant usage on all sequences in schema ringctl to {role}")
+            assert marks(ring("--state", url, "doctor", "-o", "json"))["writes"] == "pass"
+            owner.execute(f"alter role {role} set default_transaction_read_only = on")
+            answer = ring("--state", url, "doctor", "-o", "json")  # the store does not open then
+            assert (answer.code, marks(answer)["state"]) == (69, "fail")
+        finally:
+            owner.execute(f"drop owned by {role}")
+            owner.execute(f"drop role {role}")
+
+
+def test_a_file_that_may_not_be_written_is_found(
+    fleet: Path, begun: str, ring: Ring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert marks(ring("doctor", "-o", "json"))["writes"] == "pass"
+    with sqlite3.connect("ringctl.db", isolation_level=None) as other:
+        other.execute("begin immediate")  # somebody else is writing: so it can be written
+        assert sqlite.writes(Path("ringctl.db")).mark is Mark.WELL
+        other.execute("rollback")
+    opened = sqlite3.connect
+
+    def read_only(name, **more):
+        return opened(name.replace("mode=rw", "mode=ro"), **more)
+
+    monkeypatch.setattr("sqlite3.connect", read_only)
+    answer = ring("doctor", "-o", "json")
+    assert (answer.code, marks(answer)["writes"]) == (1, "fail")
 
 
 def test_an_old_transaction_is_found(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ringctl.cli import driving
+from ringctl.cli import driving, signals
 from ringctl.cli.style import Painter
 from ringctl.ports.records import Entry
 from tests.cli.conftest import BUNDLE, Ring
@@ -119,6 +119,24 @@ def test_a_persons_word_needs_a_reason(begun: str, ring: Ring, dry: tuple[str, .
     assert ring("retry", "--account", "a1", "--as", "done", *dry).code == 2
     said = ring("retry", "--account", "a1", "--as", "not-done", "--reason", "looked", "--dry-run").out
     assert said.startswith("a1 would count as failed; now ")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "before", "state", "said"),
+    [
+        ("not-done", "unknown", "held", "ringctl retry, without --as"),
+        ("not-done", "unknown", "aborted", ""),
+        ("done", "unknown", "held", ""),
+        ("", "unknown", "running", "--as done|not-done"),
+        ("", "failed", "running", ""),
+    ],
+)
+def test_a_retry_says_what_to_do_next_only_where_it_can_be_done(
+    outcome: str, before: str, state: str, said: str
+) -> None:
+    told = "\n".join(map(str, signals.what_next(outcome, [before], state)))
+    assert said in told
+    assert bool(told) == bool(said)
 
 
 def test_amend_says_the_class_and_makes_a_revision(begun: str, ring: Ring) -> None:

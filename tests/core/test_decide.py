@@ -96,6 +96,7 @@ def test_a_failed_or_unknown_account_beyond_the_budget_holds(lost):
     step = decide(w.rollout(opened()), w.facts({1: w.seen(done=1, **lost)}), NOW)
     hold = step.rollout.hold("accounts")
     assert hold.error == "RC2004"
+    assert ("--as done|not-done" in hold.next) == ("unknown" in lost)
     assert step.rollout.state is RolloutState.HELD
     assert step.rollout.wave(1).settle is Settle.FINISH
 

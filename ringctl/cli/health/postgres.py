@@ -2,7 +2,8 @@
 connections for the trial. psycopg is there where this is imported."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ import psycopg
 from ringctl.cli.health.checks import Check, Database, Table, failed, passed, warned
 from ringctl.stores.postgres_connections import Connections
 from ringctl.stores.postgres_errors import unavailable
+from ringctl.stores.statements import Statements
 
 _TABLES: Final = """
 select c.relname, greatest(coalesce(s.n_live_tup, 0), 0)::bigint, pg_total_relation_size(c.oid)::bigint,
@@ -19,6 +21,20 @@ select c.relname, greatest(coalesce(s.n_live_tup, 0), 0)::bigint, pg_total_relat
   left join pg_stat_user_tables s on s.relid = c.oid
  where n.nspname = current_schema() and c.relkind in ('r', 'p') order by 1
 """
+_LACKING: Final = """
+select coalesce(w.verb || ' on ', 'usage of ') || c.relname
+  from pg_class c join pg_namespace n on n.oid = c.relnamespace
+  left join unnest(%(tables)s::text[], %(verbs)s::text[]) w(relation, verb) on w.relation = c.relname
+ where n.nspname = current_schema()
+   and case c.relkind when 'r' then not has_table_privilege(c.oid, w.verb)
+                      when 'S' then not has_sequence_privilege(c.oid, 'usage')
+                      else false end
+ order by 1
+"""
+_WRITES: Final = re.compile(r"\b(insert|update|delete)\s+(?:into\s+|from\s+)?([a-z_]+)", re.IGNORECASE)
+_UPSERT: Final = re.compile(
+    r"\binsert\s+into\s+([a-z_]+)(?:(?!\binsert\b).)*?\bdo\s+update\b", re.IGNORECASE | re.DOTALL
+)
 _OLDEST: Final = """
 select extract(epoch from max(clock_timestamp() - xact_start))::float8 from pg_stat_activity
  where datname = current_database() and pid <> pg_backend_pid()
@@ -42,6 +58,7 @@ PER_NODE: Final = 12
 DEAD_SHARE: Final = 0.2
 DEAD_LEAST: Final = 10_000
 OLD_S: Final = 60.0
+LACKING_SHOWN: Final = 3
 SAFE_COMMITS: Final = frozenset({"on", "remote_apply"})
 
 
@@ -91,7 +108,9 @@ def checks(url: str, nodes: int) -> Iterator[Check]:
         standbys = raw.execute(_STANDBYS.encode()).fetchall()
         most, used = raw.execute(_ROOM.encode()).fetchall()[0]
         oldest = raw.execute(_OLDEST.encode()).fetchone()
+        lacking = [str(name) for (name,) in raw.execute(_LACKING.encode(), _written()).fetchall()]
         pooled = _pooled(url, raw)
+    yield writes(lacking)
     yield from durability(settings)
     yield replication(settings, standbys)
     yield idle_limit(settings["idle_in_transaction_session_timeout"])
@@ -105,6 +124,28 @@ def checks(url: str, nodes: int) -> Iterator[Check]:
     else:
         yield passed("pooler", "sessions are the server's own")
     yield old_transaction(oldest[0] if oldest else None)
+
+
+def _written() -> dict[str, list[str]]:
+    """What the store's statements write, as pairs of table and verb. What is no table is passed over by the server;
+    the tables of migrations are `db migrate`'s alone."""
+    texts = Statements.load("postgresql")
+    found = {(table.lower(), verb.lower()) for name in texts for verb, table in _WRITES.findall(texts[name])}
+    found |= {(table.lower(), "update") for name in texts for table in _UPSERT.findall(texts[name])}
+    pairs = sorted(pair for pair in found if not pair[0].startswith("migration"))
+    return {"tables": [table for table, _ in pairs], "verbs": [verb for _, verb in pairs]}
+
+
+def writes(lacking: Sequence[str]) -> Check:
+    """Whether the store's user may do what nodes do (pure). `lacking`: rights that it has not."""
+    if not lacking:
+        return passed("writes", "the user may write what nodes write")
+    more = f" and {len(lacking) - LACKING_SHOWN} more" if len(lacking) > LACKING_SHOWN else ""
+    return failed(
+        "writes",
+        f"the user lacks {', '.join(lacking[:LACKING_SHOWN])}{more}: no node can work with it (RC5107)",
+        "grant it the tables and sequences of the schema `ringctl`, or name the user that owns them",
+    )
 
 
 def durability(settings: Mapping[str, str]) -> Iterator[Check]:

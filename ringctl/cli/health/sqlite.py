@@ -87,6 +87,7 @@ def checks(path: Path) -> Iterator[Check]:
     """What can be wrong with the file."""
     with _opened(path) as raw:
         mode = str(raw.execute("pragma journal_mode").fetchone()[0])
+    yield writes(path)
     if mode == "wal":
         yield passed("journal", "write-ahead log, every commit synced")
     else:
@@ -109,6 +110,31 @@ def checks(path: Path) -> Iterator[Check]:
         yield passed(
             "file-system", f"local file{f' ({kind})' if kind else ''}: all nodes must be on this host"
         )
+
+
+def writes(path: Path) -> Check:
+    """Whether the file can be written. Nothing changes; that others are writing says that it can."""
+    try:
+        raw = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=0.0, isolation_level=None
+        )
+        try:
+            raw.execute("begin immediate")
+            version = int(raw.execute("pragma user_version").fetchone()[0])
+            raw.execute(
+                f"pragma user_version = {version}"
+            )  # the begin alone succeeds on a file that is read-only
+            raw.execute("rollback")
+        finally:
+            raw.close()
+    except sqlite3.Error as error:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            return failed(
+                "writes",
+                f"{path} cannot be written: {error} (RC5107)",
+                "correct owner and permissions of the file and of its directory",
+            )
+    return passed("writes", "the file can be written")
 
 
 def file_system(path: Path) -> str:
