@@ -38,8 +38,10 @@ def test_a_source_that_remembers_shows_rates_and_how_events_cluster() -> None:
     assert found["errors"].past == pytest.approx(23 * 60, abs=61)
     assert found["errors"].weights[CANARY[0]] == pytest.approx(1.0)
     assert "11 accounts over" in found["errors"].said
-    assert (found["traffic"].events, found["traffic"].samples) == (pytest.approx(20.0, rel=0.01), 1.0)
-    assert (found["answers"].events, found["answers"].samples) == (None, pytest.approx(20.0, rel=0.01))
+    assert found["traffic"].events == pytest.approx(20.0, rel=0.01)
+    assert found["traffic"].samples == 1.0
+    assert found["answers"].events is None
+    assert found["answers"].samples == pytest.approx(20.0, rel=0.01)
 
 
 def test_busy_accounts_weigh_more() -> None:

@@ -1,5 +1,6 @@
 """Counts against the same accounts before, at their edges."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from ringctl.core import panel
@@ -55,11 +56,14 @@ def state_drift(state: JudgeState) -> float:
 def test_hours_of_history_say_how_the_rate_drifts() -> None:
     hours = [Past((n + 1) * HOUR, one, 3000.0, 30.0 + 12 * (n % 2), 60.0) for n in range(48) for one in "abc"]
     state: JudgeState = panel.feed({}, hours, dict.fromkeys("abc"))
+    verdict = Verdict.INCONCLUSIVE
+    numbers: Mapping[str, object] = {}
     for one in after(400, a=(50.0, 0.5), b=(50.0, 0.5), c=(50.0, 0.5)):
         seen = replace(one, at_us=one.at_us + 48 * HOUR)
         state, judgement = panel.look(OWN, {"x": BeforeVsAfter()}, state, seen, alpha=0.01)
-    assert judgement.verdict is PASS
-    assert judgement.numbers["phi"] == state_drift(state)
+        verdict, numbers = judgement.verdict, judgement.numbers
+    assert verdict is PASS
+    assert numbers["phi"] == state_drift(state)
 
 
 def test_traffic_against_the_hours_before() -> None:

@@ -20,7 +20,7 @@ JUDGES: dict[str, Judge] = {one.name: one for one in (BecomesEmpty(), Shift())}
 def test_an_account_that_answers_with_nothing_is_seen_in_three_looks_and_passes_in_five() -> None:
     assert looks_to_fail(EMPTY, JUDGES, STAGE) == 3
     assert looks_to_pass(EMPTY, JUDGES, STAGE) == 5
-    assert looks_to_pass(replace(EMPTY, miss=0.0001), JUDGES, STAGE) > 5
+    assert (looks_to_pass(replace(EMPTY, miss=0.0001), JUDGES, STAGE) or 0) > 5
 
 
 @pytest.mark.parametrize("compare", ["before-vs-after", "canary-vs-control"])

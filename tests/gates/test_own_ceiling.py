@@ -45,9 +45,11 @@ def looks(count: int, **pairs: tuple[float | None, float | None]) -> list[Eviden
 
 def judged(before: list[Past], seen: list[Evidence], alpha: float = 0.001) -> Judgement:
     state: JudgeState = panel.feed({}, before, dict.fromkeys(ACCOUNTS))
+    judgement: Judgement | None = None
     for one in seen:
         state, judgement = panel.look(ERRORS, {"own-ceiling": OwnCeiling()}, state, one, alpha=alpha)
         state = json.loads(json.dumps(state, allow_nan=False))
+    assert judgement is not None
     return judgement
 
 

@@ -1,8 +1,10 @@
 """The plan's formulas against GATE's table, their own logic, and the judges that they plan for."""
 
 import math
+import operator
 import random
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -54,7 +56,7 @@ EQUALLY = (GRID_UP, [0.5 / len(GRID_UP)] * len(GRID_UP))  # as GATE stakes
 def test_the_table_of_the_research(events: float, phi: float, minutes: tuple[float | None, ...]) -> None:
     scale = replace(TABLE, canary=events, control=9 * events, phi=phi)
     for ratio, wanted in zip((1.5, 2.0, 3.0, 5.0, 10.0), minutes, strict=True):
-        found = until(lambda at, true=ratio: sees_by(scale, at, true, EQUALLY))
+        found: float = until(partial(sees_by, scale, ratio=ratio, stakes=EQUALLY))
         if wanted is not None:
             assert found == pytest.approx(wanted, rel=0.03, abs=0.5)
 
@@ -124,9 +126,7 @@ def test_a_margin_narrows_with_what_is_known_before_and_with_what_control_shows(
 
 def test_a_ceiling_is_planned_by_how_far_the_share_is_from_it() -> None:
     ceiling = Ceiling(trials=50.0, share=0.01, limit=0.05)
-    seen = [
-        until(lambda at, share=share: power.sees_share_by(ceiling, at, share)) for share in (0.07, 0.1, 0.5)
-    ]
+    seen = [until(partial(power.sees_share_by, ceiling, share=share)) for share in (0.07, 0.1, 0.5)]
     assert seen == sorted(seen, reverse=True)
     assert until(lambda at: power.sees_share_by(ceiling, at, 0.05)) == math.inf
     near = until(lambda at: power.passes_limit_by(replace(ceiling, share=0.045), at))
@@ -139,7 +139,7 @@ def test_searching() -> None:
     assert nearest(100.0, lambda ratio: ratio >= 3) == pytest.approx(3, rel=2e-3)
     assert nearest(0.01, lambda ratio: ratio <= 0.3) == pytest.approx(0.3, rel=2e-3)
     assert nearest(100.0, lambda ratio: ratio > 200) is None
-    assert [fewest(100, lambda size, least=least: size >= least) for least in (1, 7, 100, 101)] == [
+    assert [fewest(100, partial(operator.le, least)) for least in (1, 7, 100, 101)] == [
         1,
         7,
         100,
@@ -220,10 +220,12 @@ def test_the_limit_keeps_the_plan() -> None:
     for seed in range(BAKES):
         rng = random.Random(seed)
         state: JudgeState = {}
+        verdict = Verdict.INCONCLUSIVE
         for number in range(planned):
             touched = tuple(Cell(f"c{one}", 10.0, float(sum(rng.random() < 0.1 for _ in range(10))), after=True)
                             for one in range(5))  # fmt: skip
             evidence = one_look(number, touched, begun=True)
             state, judgement = panel.look(check, {"limit": Limit()}, state, evidence, alpha=0.01)
-        seen += judgement.verdict is Verdict.FAIL
+            verdict = judgement.verdict
+        seen += verdict is Verdict.FAIL
     assert seen >= 0.85 * BAKES

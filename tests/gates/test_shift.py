@@ -4,12 +4,13 @@ import json
 import math
 import random
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import pytest
 
-from ringctl.core.judging import Cell, Evidence, Judge
-from ringctl.core.policy import FailIf
+from ringctl.core.judging import Cell, Evidence, Judge, Judgement, JudgeState
+from ringctl.core.policy import Check, FailIf
 from ringctl.core.states import Verdict
 from ringctl.core.timing import MINUTE
 from ringctl.gates import own_band, shift
@@ -28,6 +29,13 @@ USUAL: Pair = (10.0, 80.0)
 FEWER: Pair = (10.0, 20.0)
 
 
+def number(judgement: Judgement, name: str) -> float:
+    """One of the numbers that a judgement rests on."""
+    found = judgement.numbers[name]
+    assert isinstance(found, float | int)
+    return found
+
+
 def test_two_accounts_must_have_moved() -> None:
     three = before(a=USUAL, b=USUAL, c=USUAL)
     judgement = last(JUDGE, SHIFT, [*three, *after(40, a=FEWER, b=USUAL, c=USUAL)])
@@ -36,7 +44,7 @@ def test_two_accounts_must_have_moved() -> None:
     assert judgement.reason.endswith("but a second one is needed to fail")
     judgement = last(JUDGE, SHIFT, [*three, *after(a=FEWER, b=FEWER, c=USUAL)])
     assert (judgement.verdict, judgement.worst) == (FAIL, ("a", "b"))
-    assert judgement.numbers["e"] >= judgement.numbers["level"] == 100
+    assert (number(judgement, "level"), number(judgement, "e") >= 100) == (100, True)
     assert last(JUDGE, SHIFT, [*three, *after(2, a=FEWER, b=FEWER, c=USUAL)]).verdict is OPEN
 
 
@@ -46,8 +54,8 @@ def test_the_only_account_touched_fails_on_ten_times_the_evidence() -> None:
     for one in looks[1:]:
         found.append(JUDGE.look(SHIFT, found[-1][0], one))
     failed = [judgement for _, judgement in found if judgement.verdict is FAIL]
-    assert failed[0].numbers["e"] >= 1000
-    waited = [one for _, one in found if one.verdict is OPEN and one.numbers["e"] >= 100]
+    assert number(failed[0], "e") >= 1000
+    waited = [one for _, one in found if one.verdict is OPEN and number(one, "e") >= 100]
     assert waited, "it should ask for more than one in a hundred"
 
 
@@ -178,14 +186,14 @@ class World:
     scale: float = 1.0
     burst_now: dict[str, float] = field(default_factory=dict)
 
-    def bake(self, judge: Judge, check):
+    def bake(self, judge: Judge, check: Check) -> Iterator[tuple[Verdict, int]]:
         rng = random.Random(self.seed)
         names = [f"c{one:02d}" for one in range(self.canary)]
         others = [f"k{one:02d}" for one in range(self.control)]
         own = {one: rng.lognormvariate(7, 1) for one in names + others}
         hit = names[: math.ceil(self.share * self.canary)] if self.change != 1 else []
         phase = rng.random() * 2 * math.pi
-        state = {}
+        state: JudgeState = {}
         for number in range(self.before + self.looks):
             begun = number >= self.before
             if number % 60 == 0:

@@ -159,6 +159,7 @@ def test_accounts_of_unequal_rate_that_are_begun_one_after_another_are_no_harm()
         if known:
             past = [one for hour in range(1, 25) for one in cells(sorted(rates), hour)]
             state = panel.feed({}, past, touched)
+        verdict = Verdict.INCONCLUSIVE
         for minute in range(1, 120):
             seen = Evidence(
                 at_us=24 * HOUR + minute * MINUTE,
@@ -169,7 +170,8 @@ def test_accounts_of_unequal_rate_that_are_begun_one_after_another_are_no_harm()
                 intents=touched,
             )
             state, judgement = panel.look(ERRORS, {"split": Split()}, state, seen, alpha=0.01)
-        return judgement.verdict
+            verdict = judgement.verdict
+        return verdict
 
     assert ends(known=True) is OPEN
     assert ends(known=False) is FAIL

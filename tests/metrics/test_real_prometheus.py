@@ -184,6 +184,7 @@ def test_the_past_is_what_was_scraped(rig: Rig, way: str) -> None:
     rig.show([(mine, 6.0)], cohort=(mine, odd))
     deadline = time.monotonic() + 10
     values: list[float] = []
+    tracks: dict[str, Track] = {}
     while 6.0 not in values:  # the grid ends a moment before now
         assert time.monotonic() < deadline, values
         tracks = {track.account: track for track in past(source, [mine, odd, "gone"], seconds=5)}
