@@ -116,6 +116,7 @@ def record(one: Forecast) -> Mapping[str, object]:
         "decides": one.decides,
         "accounts_that_would": one.larger,
         "note": one.note,
+        "caution": one.caution,
     }
 
 
@@ -136,6 +137,9 @@ def blocks(found: Sequence[Forecast], rates: Mapping[str, Rate]) -> list[Block]:
         lines = _of(found, name)
         for judged in dict.fromkeys(one.judged for one in lines):
             made += paragraph(show(name, 40), sentence(next(one for one in lines if one.judged == judged)))
+        for said in dict.fromkeys(one.caution for one in lines if one.caution):
+            where = _places([one for one in lines if one.caution == said], lines)
+            made += paragraph("", f"{show(where, 200)}: {said}")
         if name in rates and rates[name].said:
             made += paragraph("", f"rate: {show(rates[name].said, 300)}")
     return made
@@ -236,6 +240,8 @@ def sentence(one: Forecast) -> str:
 def _unknown(one: Forecast) -> str:
     """Without a rate: how many events it takes, at best."""
     if one.known or one.sees is not None or one.judged == "threshold":
+        return ""
+    if one.note and one.needs is None:  # it says why
         return ""
     way = f"no rate is known (--rate {one.check}=EVENTS)"
     if one.needs is None or one.clears is None:

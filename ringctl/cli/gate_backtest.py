@@ -131,17 +131,17 @@ def _warn(checks: Mapping[str, Check], lines: Recording, before: Recording | Non
 
 
 def _last(checks: Mapping[str, Check], alphas: Mapping[str, float], outcome: Outcome) -> dict[str, object]:
-    plans = {}
+    plans, sources = {}, {}
     for name, check in checks.items():
-        canary, control = outcome.rates[name]
-        minutes = plan_minutes(
-            replace(check, false_alarm=alphas[name]), outcome.learnt[name], canary, control
-        )
+        at_level = replace(check, false_alarm=alphas[name])
+        minutes, source = plan_minutes(at_level, outcome.learnt[name], outcome.paces[name])
         plans[name] = None if minutes is None else short(minutes)
+        sources[name] = source or None
     return {
         "final": outcome.final.value,
         "at": None if outcome.at is None else short(outcome.at),
         "plan_minutes": plans,
+        "plan_rates": sources,
     }
 
 
@@ -163,18 +163,29 @@ def _blocks(looks: list[Look], outcome: Outcome, last: Mapping[str, object]) -> 
     at = f" at minute {cell(last['at'])}" if outcome.at is not None else ""
     style = "red" if outcome.final is Verdict.FAIL else "bold"
     made += ["", Line(text=f"{outcome.final.value}{at}", style=style)]
-    plans = last["plan_minutes"]
+    plans, sources = last["plan_minutes"], last["plan_rates"]
     assert isinstance(plans, Mapping)
+    assert isinstance(sources, Mapping)
     for name, minutes in plans.items():
-        seen = "the harm asked about is seen within {} minutes with 95 %"
-        said = "too little is known to plan with" if minutes is None else seen.format(cell(minutes))
-        made.append(f"  {show(name, 40)}: {said}")
+        made.append(f"  {show(name, 40)}: {_planned(minutes, sources[name])}")
     newest = {look.check: look for look in looks}
     if outcome.final is Verdict.INCONCLUSIVE:
         for name, look in newest.items():
             if look.judgement.verdict is Verdict.INCONCLUSIVE:
                 made.append(f"  {show(name, 40)}: {show(look.judgement.reason, 400)}")
     return made
+
+
+def _planned(minutes: float | None, source: str | None) -> str:
+    """How long the harm asked about takes to be seen, and at which rates."""
+    rates = {
+        "history": "at the rates of the baseline", "baseline": "at the rates before the change",
+        "control": "at the rates of control",
+    }.get(source or "", "")  # fmt: skip
+    if minutes is not None:
+        seen = f"the harm asked about is seen within {cell(minutes)} minutes with 95 %"
+        return f"{seen}, {rates}" if rates else seen
+    return f"{rates} the harm asked about is never seen" if rates else "too little is known to plan with"
 
 
 COMMANDS = {"gate backtest": backtest}

@@ -39,7 +39,8 @@ class Evidence:
     not touched yet by the rollout. `complete`: the wave's last account is done and the whole interval lies
     after that: only then may samples count towards PASS. `strict`: every account of the wave must be judged
     (canary, requalification and lone waves); else a quorum is enough (DESIGN 12.13, 12.20).
-    `error`/`reason`: the source gave no usable answer: cells are empty then.
+    `error`/`reason`: the source gave no usable answer: cells are empty then. `reason` alone: whose values are missing
+    because they cannot be used.
     `intents`: the wave's accounts with the time of their first step intent (None: not begun yet).
     `learnt`: what was known before anything was done, frozen at the wave's first intent.
     """

@@ -25,6 +25,7 @@ LONG_BLOCKS: Final = (60, 240, 1440)  # minutes
 SHORT_BLOCKS: Final = (1, 2, 5, 15, 60)
 LEAST_BLOCKS: Final = 4
 LONG: Final = 4 * 60  # minutes of past from which on hours are blocks
+SETTLED: Final = 48.0  # hours of past from which on they say enough by themselves
 MOST_ROWS: Final = 480
 UNITS: Final = (1, 5, 15, 60)  # minutes of a row: coarser when there are too many
 WORST_TRIALS: Final = 20.0
@@ -109,6 +110,11 @@ class Learnt:
     def long(self) -> bool:
         """Whether the past is long enough for blocks of hours."""
         return self.hours >= LONG / 60 and self.phi is not None
+
+    @property
+    def settled(self) -> bool:
+        """Whether the past says how events cluster well enough for nothing more to be learnt during the bake."""
+        return self.hours >= SETTLED and self.phi is not None
 
 
 NOTHING: Final = Learnt()
@@ -238,7 +244,7 @@ def _pooled(state: PastState) -> _Pooled:
         rho = 1.0
     else:
         q = n_c / (n_c + n_k)  # one pseudo-event shared by exposure
-        rho = ((c + q) / n_c) / ((k + 1 - q) / n_k)
+        rho = ((c + q) / n_c) / ((k + n_k / (n_c + n_k)) / n_k)
     lengths = LONG_BLOCKS if hours * 60 >= LONG else SHORT_BLOCKS
     blocks = [_coarser(rows, length, unit) for length in lengths if length >= unit]
     splits = [value for one in blocks if (value := _split_dispersion(one, rho)) is not None]

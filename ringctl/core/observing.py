@@ -5,11 +5,12 @@ intervals; nothing is extrapolated. Missing is never zero: see `fold`.
 """
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, Protocol
 
 from ringctl.core.judging import Cell, Evidence, Judgement, JudgeState
+from ringctl.core.magnitudes import countable, measurable
 from ringctl.core.policy import Check, Count, Counter, Ratio
 from ringctl.core.states import Verdict
 from ringctl.core.timing import MINUTE, SECOND, Instant, Span
@@ -98,11 +99,12 @@ def fold(
 ) -> tuple[JudgeState, Evidence]:
     """One reading folded in: the next state (plain JSON values) and the look's evidence.
 
-    Missing (None) are: an account's first reading, an absent series, NaN and infinities, a value that
-    dropped (reset), an interval longer than `longest_gap`, bad events without any event. An account
-    whose series are there and did not move has n = 0, y = 0: idle, not silent. One absence is a true
-    zero: where the bad events are a subset of all events (same counter name and account label, the
-    matchers of `all` among those of `bad`), an account that has `all` but no `bad` has had none.
+    Missing (None) are: an account's first reading, an absent series, NaN, infinities and what is beyond the bounds
+    of `magnitudes` (the evidence's reason names the accounts), a value that dropped (reset), an interval longer
+    than `longest_gap`, bad events without any event. An account whose series are there and did not move has n = 0,
+    y = 0: idle, not silent. One absence is a true zero: where the bad events are a subset of all events (same
+    counter name and account label, the matchers of `all` among those of `bad`), an account that has `all` but no
+    `bad` has had none.
 
     An account missing in between is differenced from its last reading. `after` and `complete` are
     judged on the whole interval, from the oldest sample of the earlier reading on: what was scraped late is in the
@@ -134,6 +136,7 @@ def fold(
         expected=len(watch.touched),
         strict=watch.strict,
         complete=_complete(watch, deltas) and usable,
+        reason=_unusable(check, reading.values, [account for account in deltas if account not in raw]),
         intents=watch.touched,
     )
     return {**_state(at_us, deltas), **_absences(state, watch, raw)}, evidence
@@ -204,7 +207,10 @@ def withheld(judgement: Judgement, evidence: Evidence, away: Mapping[str, int]) 
 
     Missing is neither zero nor harm by itself (`silence: fail` says that it is); but a wave of which an account
     has fallen silent is not known to be well. Of a wave that a quorum can pass, one in a hundred may be gone.
+    Accounts whose values cannot be used are named as well.
     """
+    if evidence.reason and not evidence.error:
+        judgement = replace(judgement, reason=f"{judgement.reason} ({evidence.reason})")
     if not away or judgement.verdict is Verdict.FAIL or evidence.error:
         return judgement
     worst = sorted(away, key=lambda one: (-away[one], one))
@@ -258,22 +264,35 @@ def _refused(state: JudgeState, reading: RawReading, now_us: Instant, gap_us: Sp
 
 
 def _raw(check: Check, values: Values, at_us: Instant) -> dict[str, tuple[float, float]]:
-    """Account -> (y, n), where both are known and finite. A plain count has minutes for n."""
+    """Account -> (y, n), where both are known and within bounds. A plain count has minutes for n."""
     measure = check.measure
     if isinstance(measure, Count):
         minutes = at_us / MINUTE
         counted = values.get(measure.of, {})
-        return {account: (y, minutes) for account, y in counted.items() if math.isfinite(y)}
+        return {account: (y, minutes) for account, y in counted.items() if countable(y)}
     if not isinstance(measure, Ratio):
         return {}
     bad, every = values.get(measure.y, {}), values.get(measure.n, {})
     subset = _subset(measure)
+    sound = countable if measure.of_counts else measurable
     pairs = {}
     for account, n in every.items():
         y = bad.get(account, 0.0 if subset else math.nan)
-        if math.isfinite(n) and math.isfinite(y):
+        if countable(n) and sound(y):
             pairs[account] = (y, n)
     return pairs
+
+
+def _unusable(check: Check, values: Values, missing: Sequence[str]) -> str:
+    """Who of the missing accounts has numbers that cannot be used, in words; "" when nobody."""
+    wanted = [values.get(one, {}) for one in counters_of(check)]
+    if isinstance(check.measure, Ratio) and _subset(check.measure):
+        del wanted[0]
+    odd = [account for account in missing if wanted and all(account in one for one in wanted)]
+    if not odd:
+        return ""
+    more = f" and {len(odd) - GONE_SHOWN} more" if len(odd) > GONE_SHOWN else ""
+    return f"NaN, negative or too large a number of {', '.join(odd[:GONE_SHOWN])}{more}: missing"
 
 
 def _subset(measure: Ratio) -> bool:

@@ -4,12 +4,12 @@ A track is one counter of one account at grid times, raw and cumulative. A count
 interval is missing, not negative. So is one with a gap: nothing is spread over hours that were not seen.
 """
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Protocol
 
 from ringctl.core.learning import Past
+from ringctl.core.magnitudes import countable, measurable
 from ringctl.core.policy import Check, Count, Counter, Ratio
 from ringctl.core.timing import MINUTE, Instant, Span
 
@@ -50,26 +50,29 @@ def _cells(
 ) -> list[Past]:
     measure = check.measure
     if isinstance(measure, Count):
-        grown = _grown(counters.get(measure.of, ()), step_us)
+        grown = _grown(counters.get(measure.of, ()), step_us, countable)
         return [Past(at, account, span / MINUTE, y, span / MINUTE) for at, (y, span) in sorted(grown.items())]
     if not isinstance(measure, Ratio):
         return []
-    every, bad = _grown(counters.get(measure.n, ()), step_us), _grown(counters.get(measure.y, ()), step_us)
+    every = _grown(counters.get(measure.n, ()), step_us, countable)
+    bad = _grown(counters.get(measure.y, ()), step_us, countable if measure.of_counts else measurable)
     # a series of bad events that was never there counted none, where it is by name a part of all
     nothing = measure.of_counts and measure.y.name == measure.n.name and measure.y not in counters
     cells = []
     for at, (n, span) in sorted(every.items()):
-        y = 0.0 if nothing else bad.get(at, (math.nan, 0))[0]
-        if y >= 0 and n > 0:
+        y = 0.0 if nothing else bad[at][0] if at in bad else None
+        if y is not None and n > 0:
             cells.append(Past(at, account, n, y, span / MINUTE))
     return cells
 
 
-def _grown(points: Sequence[tuple[Instant, float]], step_us: Span) -> dict[Instant, tuple[float, Span]]:
-    """Time -> growth since the point before, and how long that took."""
+def _grown(
+    points: Sequence[tuple[Instant, float]], step_us: Span, sound: Callable[[float], bool]
+) -> dict[Instant, tuple[float, Span]]:
+    """Time -> growth since the point before, and how long that took. A point that is not `sound` is none."""
     found = {}
     for (before_us, before), (at_us, value) in pairwise(points):
         span = at_us - before_us
-        if value >= before and 0 < span <= 2 * step_us and math.isfinite(value) and math.isfinite(before):
+        if value >= before and 0 < span <= 2 * step_us and sound(value) and sound(before):
             found[at_us] = (value - before, span)
     return found

@@ -18,6 +18,7 @@ from ringctl.core.observing import GONE_LOOKS, withheld
 from ringctl.core.policy import Check, Count, Ratio
 from ringctl.core.states import Verdict
 from ringctl.core.timing import MINUTE, Instant
+from ringctl.engine.outlook import Pace
 from ringctl.engine.recorded import Recording, Row, spacing
 from ringctl.gates.split import counts_events
 
@@ -55,12 +56,12 @@ class Look(NamedTuple):
 
 @dataclass(slots=True)
 class Outcome:
-    """How it ended: `final` verdict, `at` which minute (None: never), and the rates seen (events a minute)."""
+    """How it ended: `final` verdict, `at` which minute (None: never), and what was learnt and seen."""
 
     final: Verdict = Verdict.INCONCLUSIVE
     at: float | None = None
     learnt: dict[str, Learnt] = field(default_factory=dict)
-    rates: dict[str, tuple[float, float]] = field(default_factory=dict)
+    paces: dict[str, Pace] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +151,7 @@ def run(
     for name, grid in grids.items():
         past = states[name].get("past")
         outcome.learnt[name] = learnt(past if isinstance(past, Mapping) else {})
-        outcome.rates[name] = grid.rates()
+        outcome.paces[name] = grid.pace()
     yield outcome
 
 
@@ -210,7 +211,12 @@ class Grid:
         self.sums: dict[int, dict[str, list[float]]] = {}
         self.heard: dict[str, int] = {}  # account of the wave -> the last look that it had a line in
         self.now = 0
-        self.seen = [0.0, 0.0]  # events of the canary since it was begun, of control
+        self.seen = [
+            0.0,
+            0.0,
+            0.0,
+        ]  # trials of the canary since it was begun, and of control; events of control
+        self.since = 0  # looks since the canary was begun
         self._begun = sorted(who.begun.values())
         self._intents: tuple[int, dict[str, Instant | None]] = (-1, {})
 
@@ -270,8 +276,10 @@ class Grid:
             ):  # one that the intent lies in is neither before nor after
                 touched.append(_cell(account, row, after=begun <= before))
         control = tuple(_cell(account, sums.get(account), after=False) for account in self.who.control)
-        self.seen[0] += sum(cell.y or 0.0 for cell in touched if cell.after)
-        self.seen[1] += sum(cell.y or 0.0 for cell in control)
+        self.since += any(cell.after for cell in touched)
+        self.seen[0] += sum(cell.n or 0.0 for cell in touched if cell.after)
+        self.seen[1] += sum(cell.n or 0.0 for cell in control)
+        self.seen[2] += sum(cell.y or 0.0 for cell in control)
         return Evidence(
             at_us=at_us(t),
             interval_us=round(self.step * MINUTE),
@@ -301,10 +309,15 @@ class Grid:
             account: self.now - last for account, last in self.heard.items() if self.now - last >= GONE_LOOKS
         }
 
-    def rates(self) -> tuple[float, float]:
-        """Events a minute of the canary and of control."""
-        minutes = max(1.0, self.looks * self.step)
-        return self.seen[0] / minutes, self.seen[1] / minutes
+    def pace(self) -> Pace:
+        """What was seen of both groups, a minute."""
+        canary, control, events = self.seen
+        since, minutes = max(1, self.since) * self.step, max(1, self.looks) * self.step
+        return Pace(
+            accounts=(len(self.who.begun), len(self.who.control)),
+            trials=(canary / since, control / minutes),
+            events=events / minutes,
+        )
 
 
 def _step(check: Check, line: float) -> float:

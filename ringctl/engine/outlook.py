@@ -29,6 +29,22 @@ UNKNOWN = Rate()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """What a recording shows of the canary, since it was begun, and of control: `accounts` of each, `trials` of each
+    a minute, and the `events` of control a minute."""
+
+    accounts: tuple[int, int] = (0, 0)
+    trials: tuple[float, float] = (0.0, 0.0)
+    events: float = 0.0
+
+    @property
+    def healthy(self) -> tuple[float, float]:
+        """Events a minute of the canary, had it control's rate, and of control; 0 where that has none."""
+        canary, control = self.trials
+        return (self.events * canary / control if control > 0 else 0.0), self.events
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stand:
     """One wave as its checks find it: who is in it, how many untouched accounts are left, and how long it bakes."""
 
@@ -56,7 +72,8 @@ class Forecast:
     `equal`: how many equal accounts it is worth; `asked`: the harm asked about in words, or `harm`, its ratio;
     `sees`: until that is seen with 95 %; `doubles`: until twice (or half) the rate is; `smallest`: the ratio nearest
     to 1 that is seen within `bake.min`; `passes`: until a healthy wave passes; `needs`, `clears`: events of the wave
-    until harm is seen, and until health is, at best; `larger`: accounts that would decide in time.
+    until harm is seen, and until health is, at best; `larger`: accounts that would decide in time; `caution`: what it
+    takes for harm besides.
     """
 
     ring: str
@@ -82,6 +99,7 @@ class Forecast:
     most: float = 0.0
     larger: int | None = None
     note: str = ""
+    caution: str = ""
 
     @property
     def decides(self) -> bool:

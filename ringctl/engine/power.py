@@ -10,54 +10,54 @@ from ringctl.core.judging import Judge
 from ringctl.core.learning import LONG, Learnt
 from ringctl.core.policy import Check, Count, Ratio
 from ringctl.core.timing import MINUTE
-from ringctl.engine.outlook import Forecast, Rate, Stand
+from ringctl.engine.outlook import Forecast, Pace, Rate, Stand
 from ringctl.gates import ideal, own_past, power
 from ringctl.gates.evidence import ALONE
-from ringctl.gates.exposure import CERTAIN, TAU, UNLEARNT_PHI, uncertainty
 from ringctl.gates.power import Ceiling, Margin, Scale
+from ringctl.gates.scatter import UNLEARNT_PHI
 from ringctl.gates.split import Split, counts_events, directions
 
 SPLIT_SHARE = Split.part
 """The least share of a check's level that its comparison of counts is left with by the other judges."""
 BESIDE = ("canary-vs-control", "unchanged")
+DRIFTS = "compared with no control: what moves all accounts alike is taken for harm"
 OVER = 2.0
 """The multiple of a ceiling that is asked about: a limit asks for no size of harm."""
 
 
-def scale_of(check: Check, learnt: Learnt, canary: float, control: float, alpha: float) -> Scale:
-    """The plan's scale from what was learnt; `canary` and `control` are events a minute without harm."""
-    phi = learnt.phi if learnt.phi is not None else UNLEARNT_PHI
-    se = uncertainty(check, learnt, learnt.events, phi, TAU)
-    return Scale(
-        canary=canary,
-        control=control,
-        phi=phi,
-        margin=math.exp(CERTAIN * se),
-        alpha=alpha * SPLIT_SHARE,
-        miss=check.miss,
-    )
+def plan_minutes(check: Check, learnt: Learnt, pace: Pace) -> tuple[float | None, str]:
+    """Minutes until the harm asked about is seen with 95 %, and from where the rates are that say so.
 
-
-def plan_minutes(check: Check, learnt: Learnt, canary: float, control: float) -> float | None:
-    """Minutes until the harm asked about is seen with 95 %; None when no rate is known, or it never is.
-
-    `canary`, `control`: events a minute as seen in the recording; what was learnt before goes first, for the
-    recording may hold the harm. An account that becomes empty is seen in three looks.
+    What was learnt before goes first (`history`, `baseline`); else what control did meanwhile (`control`), at which
+    rate the canary would have had its events without harm: its own hold the harm. None: never, or (no source of
+    rates) not known. An account that becomes empty is seen in three looks.
     """
     if check.fail_if.becomes_empty:
-        return 3 * check.every_us / MINUTE
+        return 3 * check.every_us / MINUTE, ""
     harms = directions(check)
     if not counts_events(check) or not harms:
-        return None
-    if learnt.hours > 0 and min(learnt.events) > 0:
-        canary, control = (one / (60 * learnt.hours) for one in learnt.events)
-    scale = scale_of(check, learnt, canary, control, check.false_alarm / len(harms))
-    if check.compare not in BESIDE:
-        phi = max(learnt.drift or UNLEARNT_PHI, scale.phi)
-        past = 60 * learnt.hours or check.baseline_us / MINUTE
-        scale = replace(scale, past=past, phi=phi, margin=own_past.MARGIN)
+        return None, ""
+    past, beside = 60 * learnt.hours, check.compare in BESIDE and pace.accounts[1] > 0
+    if past > 0 and learnt.events[0] > 0 and (learnt.events[1] > 0 or not beside):
+        (canary, control), source = (one / past for one in learnt.events), learnt.source
+    else:
+        (canary, control), source = pace.healthy, "control"
+    if not canary > 0:
+        return None, ""
+    phi = UNLEARNT_PHI if learnt.phi is None else learnt.phi
+    scale = Scale(
+        canary=canary, phi=phi, alpha=check.false_alarm * SPLIT_SHARE / len(harms), miss=check.miss,
+        times=ALONE if pace.accounts[0] == 1 else 1.0,
+    )  # fmt: skip
+    if not beside:
+        phi = max(phi, learnt.drift or UNLEARNT_PHI)
+        scale = replace(scale, past=past or check.baseline_us / MINUTE, phi=phi, margin=own_past.MARGIN)
+    else:
+        each = control / pace.accounts[1]
+        margin = Margin(before=learnt.events, accounts=pace.accounts, rate=each, watched=past < LONG)
+        scale = replace(scale, control=control, margin=1.0 if check.alike else margin)
     found = max(power.minutes_to_see(scale, harm, harm) for harm in harms)
-    return round(found, 1) if found < math.inf else None
+    return (round(found, 1) if found < math.inf else None), source
 
 
 def forecast(
@@ -98,16 +98,27 @@ class _Plan:
             ring=stand.ring, wave=stand.wave, check=self.check.name, accounts=stand.accounts,
             equal=power.effective(weights if self.rate.weights else stand.sizes) or float(stand.accounts),
             control=stand.left, judged=judged, alpha=self.alpha, bake=stand.bake_us / MINUTE,
-            most=stand.most_us / MINUTE, note=note,
+            most=stand.most_us / MINUTE, note=note, caution=self.caution(judged),
         )  # fmt: skip
+
+    def caution(self, judged: str) -> str:
+        """Of judges that know the accounts' own past alone: of counts where they are asked for or left, of a shift
+        where nobody is left to show that all moved alike."""
+        if judged == "before-vs-after" or (judged == "shift" and not self.beside):
+            return DRIFTS
+        return ""
+
+    @property
+    def beside(self) -> bool:
+        """Whether there is a control."""
+        return self.stand.left >= controls.enough(self.stand.fleet, self.stand.control_min)
 
     @property
     def judged(self) -> str:
         """How a comparison is made with the control that is left (DESIGN 12.22)."""
-        check, stand = self.check, self.stand
-        if check.compare not in BESIDE or stand.left >= controls.enough(stand.fleet, stand.control_min):
-            return check.compare
-        return check.without_control
+        if self.check.compare not in BESIDE or self.beside:
+            return self.check.compare
+        return self.check.without_control
 
     @property
     def weight(self) -> float:
@@ -263,12 +274,15 @@ class _Plan:
                 yield self.by_looks(name, replace(self.check, fail_if=replace(only, **{asked: limit})))
 
     def by_looks(self, name: str, check: Check) -> Forecast:
-        stage = stage_of(check, self.stand, self.level(name), control=self.judged in BESIDE)
-        fail, done = _looks(check, _Named(name, self.judges[name]), stage)
         said = "an account that answers with nothing"
         if check.fail_if.shift is not None:
             said = f"a shift of {100 * check.fail_if.shift:g} %"
+        judge = self.judges.get(name)
+        if judge is None:
+            return replace(self.line(name), asked=said, note=f"no judge is installed that sees {said}")
         line = replace(self.line(name), asked=said)
+        stage = stage_of(check, self.stand, self.level(name), control=self.judged in BESIDE)
+        fail, done = _looks(check, _Named(name, judge), stage)
         minutes = self.stand.every_us / MINUTE
         answers = (self.rate.samples or 0.0) * minutes
         look = minutes / (1 - math.exp(-answers)) if answers > 0 else minutes

@@ -3,20 +3,21 @@
     {"t": 12, "account": "a17", "cohort": "canary", "check": "errors", "n": 50, "y": 1}     counts
     {"t": 12, "account": "a17", "cohort": "control", "check": "size", "value": 3.2}          a value
     {"t": 10, "account": "a17", "event": "start"}                                            optional: start | done
-`t` is in minutes; numbers are what happened in the interval up to `t`. null (and NaN, and infinities) is missing, as
-is a line that is not there. The order of the lines, and a line that stands twice, change nothing; two lines for the
-same thing that disagree are missing.
+`t` is in minutes; numbers are what happened in the interval up to `t`. null is missing, as is a line that is not
+there; so are NaN, infinities and numbers beyond the bounds of `core.magnitudes`, with a warning. The order of the
+lines, and a line that stands twice, change nothing; two lines for the same thing that disagree are missing.
 """
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from ringctl.core.closest import did_you_mean
 from ringctl.core.errors import Finding, InvalidInput
+from ringctl.core.magnitudes import MOST_AMOUNT, MOST_COUNT, countable, measurable
 from ringctl.core.policy import Check, Count, Ratio
 
 WRONG_LINE: Final = "RC1001"
@@ -86,7 +87,7 @@ def parse(lines: Iterable[bytes | str], path: str, checks: Mapping[str, Check]) 
     rows: list[Row] = []
     found = Recording()
     findings: list[Finding] = []
-    unclear = 0
+    unclear: list[int] = []
     for number, line in enumerate(lines, start=1):
         if not line or line.isspace():
             continue
@@ -108,14 +109,17 @@ def parse(lines: Iterable[bytes | str], path: str, checks: Mapping[str, Check]) 
         if isinstance(one, Event):
             found.events.append(one)
         else:
-            unclear += one.n is not None and not (one.n < math.inf and one.y is not None and one.y < math.inf)
             rows.append(one)
+            if one.n is not None and not _clear(one):
+                unclear.append(number)
     if findings:
         raise InvalidInput(findings)
     found.rows, disagree = _settled(rows)
     found.events.sort()
     if unclear:
-        found.warnings.append(f"{path}: {unclear} lines hold NaN or an infinite number: taken as missing")
+        most = f"at most {MOST_COUNT:.3g} events or {MOST_AMOUNT:g} of an amount"
+        said = f"{len(unclear)} lines hold NaN or a number that none can be ({most})"
+        found.warnings.append(f"{path}:{unclear[0]}: {said}: taken as missing")
     if disagree:
         found.warnings.append(f"{path}: {disagree} times lines for the same thing disagree: taken as missing")
     return found
@@ -169,7 +173,10 @@ def _numbers(item: Mapping[str, object], kind: str) -> tuple[float | None, float
     for key in item:
         if key not in _KNOWN:
             raise _Wrong(f"unknown key `{key[:80]}`", did_you_mean(key, _KNOWN))
-    n, y, value = (_number(item, key) for key in ("n", "y", "value"))
+    amounts = measurable if kind == "value" else countable
+    n, y, value = (
+        _number(item, key, sound) for key, sound in (("n", countable), ("y", amounts), ("value", amounts))
+    )
     if kind == "counts":
         if "n" not in item or "y" not in item:
             raise _Wrong("a ratio of counts needs `n` (all) and `y` (bad ones)")
@@ -182,14 +189,14 @@ def _numbers(item: Mapping[str, object], kind: str) -> tuple[float | None, float
         return (None, None) if y is None else (1.0, y)
     if "value" in item:
         trials = 1.0 if "n" not in item else n
-        return (None, None) if value is None or trials is None else (trials, value * trials)
+        return (None, None) if value is None or trials is None else (trials, _amount(value, trials))
     if "n" in item and "y" in item:
         return (None, None) if n is None or y is None else (n, y)
     raise _Wrong("a value needs `value`, or `n` (answers) and `y` (amount)")
 
 
-def _number(item: Mapping[str, object], key: str) -> float | None:
-    """The number under a key; None for null, NaN and what is not there."""
+def _number(item: Mapping[str, object], key: str, sound: Callable[[float], bool]) -> float | None:
+    """The number under a key; None for null and what is not there, infinite for what is not `sound`."""
     value = item.get(key)
     if value is None:
         return None
@@ -199,10 +206,19 @@ def _number(item: Mapping[str, object], key: str) -> float | None:
     try:
         found = float(value)
     except OverflowError:
-        raise _Wrong(f"`{key}` is too large a number") from None
+        found = math.inf if value > 0 else -math.inf
     if found < 0:
         raise _Wrong(f"`{key}` is negative")
-    return math.inf if math.isnan(found) else found
+    return found if sound(found) else math.inf
+
+
+def _amount(value: float, trials: float) -> float:
+    return math.inf if math.inf in {value, trials} else value * trials
+
+
+def _clear(row: Row) -> bool:
+    """Whether both numbers are there, and can be used."""
+    return row.n is not None and row.n < math.inf and row.y is not None and row.y < math.inf
 
 
 def _settled(rows: list[Row]) -> tuple[list[Row], int]:
@@ -211,9 +227,7 @@ def _settled(rows: list[Row]) -> tuple[list[Row], int]:
     found: list[Row] = []
     disagree, last = 0, -1
     for row in rows:
-        clear = row if row.n is None or (row.n < math.inf and row.y is not None and row.y < math.inf) else (
-            row._replace(n=None, y=None)
-        )  # fmt: skip
+        clear = row if row.n is None or _clear(row) else row._replace(n=None, y=None)
         if not found or found[-1][:2] != clear[:2] or found[-1].check != clear.check:
             found.append(clear)
         elif found[-1] != clear:

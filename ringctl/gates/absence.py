@@ -8,9 +8,16 @@ of h passes with a chance of at most `miss`, however often it is looked at. For 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+from ringctl.core.judging import Judgement
+from ringctl.core.policy import Check
+from ringctl.core.states import Verdict
+
+NEGLIGIBLE: Final = (
+    0.01  # a share of bad ones, or events a minute and account, too small to hold a release for
+)
 BETWEEN: Final = 0.38  # R's second ratio is h^0.38: 1.3 for h = 2 (GATE 5.6)
 MOST: Final = 600.0  # a log beyond which evidence is not told apart
 
@@ -20,16 +27,33 @@ def ratios(harm: float) -> tuple[float, float]:
     return 1.0, harm**BETWEEN
 
 
-def added(logs: Sequence[float], harm: float, q: float, y_c: float, y_k: float, phi: float) -> list[float]:
-    """The logs of the products with one more look. `q` must be the least favourable share (see above)."""
+def added(logs: Sequence[float], harm: float, q: float, y_c: float, y_k: float) -> list[float]:
+    """The logs of the products with one more look, phi still 1. `q`: the least favourable share (see above)."""
     bad = math.log(harm * q + 1 - q)
     found = []
     for log, r in zip(logs, ratios(harm), strict=True):
         gain = y_c * math.log(r / harm) + (y_c + y_k) * (bad - math.log(r * q + 1 - q))
-        found.append(max(-MOST, min(MOST, log + gain / phi)))
+        found.append(log + gain)
     return found
 
 
-def evidence(logs: Sequence[float]) -> float:
-    """E_pass."""
-    return sum(math.exp(log) for log in logs) / len(logs)
+def evidence(logs: Sequence[float], phi: float = 1.0) -> float:
+    """E_pass. All of it is tempered by the phi that is known now."""
+    return sum(math.exp(max(-MOST, min(MOST, log / phi))) for log in logs) / len(logs)
+
+
+def of_anything(check: Check, n: float, where: str, numbers: Mapping[str, object]) -> Judgement:
+    """No event was ever seen, on neither side: a ratio of nothing to nothing says nothing.
+
+    n trials without an event rule out every rate above ln(1/miss)/n, with a chance of at most `miss` to be wrong.
+    PASS from 1 % on: 300 trials for a miss of 5 %. Zero events in real exposure are good evidence; in a handful of
+    trials they are none.
+    """
+    needed = math.log(1 / check.miss) / NEGLIGIBLE
+    if n >= needed:
+        reason = f"no event at all, {where}, in {n:.0f} samples of the canary; {NEGLIGIBLE:.0%} is ruled out"
+        return Judgement(verdict=Verdict.PASS, reason=reason, numbers=numbers)
+    reason = (
+        f"no event at all, {where}, in {n:.0f} samples of the canary; {needed:.0f} rule out {NEGLIGIBLE:.0%}"
+    )
+    return Judgement(verdict=Verdict.INCONCLUSIVE, reason=reason, numbers=numbers)

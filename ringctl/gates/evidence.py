@@ -29,6 +29,7 @@ LAST_STAKES: Final = 0.1  # of all days that follow
 ALONE: Final = 10.0  # how many times the evidence an account needs that fails a check by itself
 HIGHEST: Final = 1e100  # a stake is cut here: JSON has no infinity, and a lower e-value is still valid
 LOG_MOST: Final = 60.0  # in one look (GATE 5.3)
+MOST_LOG: Final = 600.0  # what exp can hold
 
 
 def known(cell: Cell) -> tuple[float, float] | None:
@@ -218,21 +219,26 @@ class Stakes:
         """The e-value."""
         return min(HIGHEST, sum(self.on) + self.rest)
 
-    def at(self, now_us: Instant, weights: Sequence[float] = ()) -> "Stakes":
-        """With the stakes opened that are due, each divided by `weights` (default: equally)."""
+    def at(self, now_us: Instant, weights: Sequence[float] = (), logs: Sequence[float] = ()) -> "Stakes":
+        """With the stakes opened that are due, each divided by `weights` (default: equally).
+
+        `logs`: what the earlier ones are multiplied by first, if any is due.
+        """
         since_us = now_us if self.opened == 0 else self.since_us
         due = 1 + max(0, now_us - since_us) // STAKE_EVERY_US
         if due <= self.opened:
             return self
         shares = weights or (1 / len(self.on),) * len(self.on)
         new = sum(stake(number) for number in range(self.opened, due))
-        on = tuple(one + new * share for one, share in zip(self.on, shares, strict=True))
+        there = self.times(logs).on if logs else self.on
+        on = tuple(one + new * share for one, share in zip(there, shares, strict=True))
         return Stakes(since_us=since_us, opened=due, rest=max(0.0, self.rest - new), on=on)
 
     def times(self, logs: Sequence[float]) -> "Stakes":
         """After one look: each stake multiplied by its likelihood ratio."""
         on = tuple(
-            min(HIGHEST, one * math.exp(min(LOG_MOST, log))) for one, log in zip(self.on, logs, strict=True)
+            min(HIGHEST, one * math.exp(max(-MOST_LOG, min(MOST_LOG, log))))
+            for one, log in zip(self.on, logs, strict=True)
         )
         return Stakes(since_us=self.since_us, opened=self.opened, rest=self.rest, on=on)
 
@@ -276,7 +282,7 @@ def shared_ratio(y_c: float, n_c: float, y_k: float, n_k: float) -> float | None
     if not (n_c > 0 and n_k > 0):
         return None
     q = n_c / (n_c + n_k)
-    return ((y_c + q) / n_c) / ((y_k + 1 - q) / n_k)
+    return ((y_c + q) / n_c) / ((y_k + n_k / (n_c + n_k)) / n_k)
 
 
 def alone(check: Check, touched: int, worse: int, e: float, ratio: float) -> bool:

@@ -1,9 +1,13 @@
-"""What each account would count if nothing were wrong: its exposure times its own past rate.
+"""What each account would count if nothing were wrong: its exposure times its own rate, as far as that is known.
 
-    e_i = n_i (y_i' + 1)/(n_i' + 1/p),   n_i', y_i' the account's own past, p the rate of all of them
-One pseudo-event at the common rate pulls accounts with a short past towards it. Accounts differ, and a canary is
-done one account after another: with plain exposures the first noisy account would look like harm. Where nothing is
-known, or the cohorts are declared alike, e_i = n_i.
+Accounts differ: the rate of one is p lambda_i, with lambda_i of a Gamma distribution of mean 1 and variance 1/k.
+After y_i' events in n_i' trials of its past, phi of which count as one, it is a Gamma again:
+    e_i = n_i p (y_i'/phi + k)/(n_i' p/phi + k),   Var log e_i ~ 1/(y_i'/phi + k)
+So accounts with a short past are pulled towards the common rate, the more the less accounts differ, and a canary that
+is done one account after another is not alarmed at by its first noisy one. Two groups' ratio is then known up to
+    se^2 = sum_i w_i^2/(y_i'/phi + k),   w_i = e_i/sum of its group's e
+1/k is learnt from all accounts that nothing was done to (`apart`). Where the cohorts are declared alike, e_i = n_i
+and se = 0.
 """
 
 import math
@@ -13,25 +17,29 @@ from typing import Final
 from ringctl.core.judging import Cell
 from ringctl.core.learning import Learnt, N, Owns, Y
 from ringctl.core.policy import Check, Count
+from ringctl.gates import scatter
 
 TAU: Final = 0.5  # how far two groups are thought to differ, on the log scale (GATE 5.2)
 CERTAIN: Final = 1.28  # 90 % of a normal distribution lie below
-UNLEARNT_PHI: Final = 2.0
-LEAST_EVENTS: Final = 10.0
+MOST_APART: Final = 1.0  # before anything is known of how accounts differ
+LEAST_APART: Final = 3  # accounts that can show it
+LEAST_CV2: Final = 1e-6
 
 Counts = dict[str, tuple[float, float]]
 
 
 class Rates:
-    """The accounts' own past rates, shrunk towards the common one."""
+    """The accounts' own rates, shrunk towards the common one. `pseudo`: k, in events."""
 
-    def __init__(self, check: Check, learnt: Learnt) -> None:
+    def __init__(self, check: Check, learnt: Learnt, *, pseudo: float = 1.0, phi: float = 1.0) -> None:
         self.rows: Mapping[str, Sequence[float]] = learnt.own.rows if isinstance(learnt.own, Owns) else {}
         n = sum(row[N] for row in self.rows.values())
         y = sum(row[Y] for row in self.rows.values())
         self.common = y / n if n > 0 and y > 0 else 0.0
         self.plain = check.alike or not self.common > 0
         self.must_know = isinstance(check.measure, Count) and not check.alike
+        self.alike = check.alike
+        self.weight = phi * pseudo  # in events of the past
 
     def expected(self, account: str, n: float) -> float | None:
         """e_i; None for an account of which nothing is known where sizes matter (a plain count)."""
@@ -40,12 +48,31 @@ class Rates:
         row = self.rows.get(account)
         if row is None or not row[N] > 0:
             return None if self.must_know else n * self.common
-        return float(n * (row[Y] + 1) / (row[N] + 1 / self.common))
+        return float(n * (row[Y] + self.weight) / (row[N] + self.weight / self.common))
 
     def events(self, accounts: Iterable[str]) -> float:
         """Events of their past, all together."""
         rows = self.rows
         return sum(rows[one][Y] for one in accounts if one in rows)
+
+    def noise(self, account: str) -> float:
+        """The part of that which comes from counting the account's own past: what independent events scatter by."""
+        row = self.rows.get(account)
+        if self.plain or row is None or not row[Y] > 0:
+            return 0.0
+        return float(row[Y] / (row[Y] + self.weight) ** 2)
+
+    def doubt(self, counts: Counts, phi: float) -> float:
+        """se^2 of the group's expected count, on the log scale."""
+        if self.alike:
+            return 0.0
+        e_all = sum(e for e, _ in counts.values())
+        rows, weight = self.rows, self.weight
+        found = 0.0
+        for account, (e, _) in counts.items():
+            row = rows.get(account)
+            found += (e / e_all) ** 2 * phi / ((row[Y] if row is not None else 0.0) + weight)
+        return found
 
 
 def counted(cells: Iterable[Cell], rates: Rates, *, after: bool) -> Counts:
@@ -80,22 +107,27 @@ def uncertainty(
     return math.sqrt(v / (1 + v / tau**2)) if tau > 0 else 0.0
 
 
-def difference(rows: Collection[Sequence[float]], phi: float, canary: int) -> float:
-    """tau: how far two groups of accounts are thought to differ without harm, on the log scale; at most 0.5.
+def apart(rows: Collection[Sequence[float]], phi: float) -> float:
+    """1/k: how far accounts differ, the squared coefficient of variation of their rates, as large as it may well be.
 
-    By the method of moments from control's accounts (e_i, y_i), m_i = e_i Y/E:
-        CV^2 = max(0, sum (y_i - m_i)^2 - phi sum m_i (1 - e_i/E)) / sum m_i^2 + its standard error
-        tau^2 = CV^2 (1/canary + 1/control)
-    Few events say little, so tau begins wide and narrows while control is watched.
+    By the method of moments from accounts (n_i, y_i) that nothing was done to, m_i = n_i Y/N:
+        s + phi sqrt(2/sum m_i^2) + s sqrt(2/A),
+        s = max(0, sum (y_i - m_i)^2 - phi sum m_i (1 - n_i/N)) / sum m_i^2,   A accounts
+    The last two terms are its standard error. Few events say little, so it begins at 1 and narrows while control is
+    watched.
     """
-    e_all, y_all = sum(row[0] for row in rows), sum(row[1] for row in rows)
-    if len(rows) < 3 or not y_all > 0 or not canary > 0:
-        return TAU
-    p = y_all / e_all
-    squares = sum((e * p) ** 2 for e, _ in rows)
-    over = sum((y - e * p) ** 2 for e, y in rows) - phi * sum(e * p * (1 - e / e_all) for e, _ in rows)
-    cv2 = max(0.0, over) / squares + phi * math.sqrt(2 / squares)
-    return min(TAU, math.sqrt(cv2 * (1 / canary + 1 / len(rows))))
+    n_all, y_all = sum(row[0] for row in rows), sum(row[1] for row in rows)
+    if len(rows) < LEAST_APART or not y_all > 0:
+        return MOST_APART
+    p = y_all / n_all
+    squares = over = 0.0
+    for n, y in rows:
+        m = n * p
+        squares += m * m
+        over += (y - m) ** 2 - phi * m * (1 - n / n_all)
+    seen = max(0.0, over) / squares
+    error = phi * math.sqrt(2 / squares) + seen * math.sqrt(2 / len(rows))
+    return max(LEAST_CV2, min(max(MOST_APART, seen), seen + error))
 
 
 def spread(row: Sequence[float], counts: Counts) -> list[float]:
@@ -113,10 +145,8 @@ def spread(row: Sequence[float], counts: Counts) -> list[float]:
     return [row[0] + num, row[1] + den, row[2] + y_all]
 
 
-def dispersion(learnt: Learnt, row: Sequence[float]) -> float:
-    """phi: what was learnt from hours; where there are none, no less than what control shows within looks."""
-    if learnt.long and learnt.phi is not None:
+def dispersion(learnt: Learnt, seen: scatter.ScatterState) -> float:
+    """phi: what was learnt from days; where there are none, no less than what control shows during the bake."""
+    if learnt.settled and learnt.phi is not None:
         return learnt.phi
-    num, den, events = row
-    seen = max(1.0, num / den) if events >= LEAST_EVENTS and den > 0 else UNLEARNT_PHI
-    return max(learnt.phi or 1.0, seen)
+    return max(learnt.phi or 1.0, scatter.phi(seen))

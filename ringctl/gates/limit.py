@@ -37,7 +37,7 @@ from ringctl.gates.evidence import (
     undecided,
     unheard,
 )
-from ringctl.gates.exposure import UNLEARNT_PHI
+from ringctl.gates.scatter import UNLEARNT_PHI
 
 ABOVE: Final = (1.5, 2.0, 5.0, 20.0)
 BELOW: Final = (0.5, 0.8)

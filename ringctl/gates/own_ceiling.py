@@ -3,20 +3,23 @@
     cap_i = min(0.9, 1.5 worst_i + 0.02 + 3/n_i),   n_i trials in the account's past, worst_i its worst hour
     FAIL when E_i >= A/alpha for any of the A accounts of the wave (`own_process`; a union bound over accounts)
 3/n_i is what n_i trials without a bad event cannot rule out. Needs no control, no randomisation and no dispersion:
-bursts up to half again the account's worst hour are within its ceiling.
+bursts up to half again the account's worst hour are within its ceiling. The worst of a few hours foretells little of
+the next ones, so an account of which less than a week is known has at least the ceiling that the worst hour of any
+account allows, and at least one half while that is the worst of fewer than 1,000 hours.
 
 This is the case of VSTS 2017: an account's answers become empty while it is upgraded, one account after another, and
 the average over the fleet hardly moves. So one account is enough here, where at least half of what it did since the
 change began is bad: that an account is broken by its own upgrade does not need a second one broken to be believed
 (decision record 0018, beside DESIGN 12.20). Below half, two accounts are needed. An account without a past is judged
-by what all accounts had, with twice the share; without that it is not judged here.
+by what all accounts had, with twice the share, and by the worst hour of any; without that it is not judged here.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Final
 
 from ringctl.core.judging import Evidence, Judgement, JudgeState
-from ringctl.core.learning import WORST_TRIALS, Learnt, N, Owns, Y
+from ringctl.core.learning import MINUTES, WORST_TRIALS, Learnt, N, Owns, Y
 from ringctl.core.policy import Check, Ratio
 from ringctl.core.states import Verdict
 from ringctl.gates import own_process
@@ -28,6 +31,8 @@ FLOOR: Final = 0.02
 LEAST_TRIALS: Final = WORST_TRIALS
 POOLED_TRIALS: Final = 200.0
 MOSTLY: Final = 0.5
+OWN_HOURS: Final = 168.0
+LEAST_HOURS: Final = 1000.0  # of all accounts
 
 
 class OwnCeiling:
@@ -56,27 +61,33 @@ class _Caps:
     def __init__(self, learnt: Learnt) -> None:
         self.rows: Mapping[str, Sequence[float]] = learnt.own.rows if isinstance(learnt.own, Owns) else {}
         self.own = learnt.own
-        self._pooled: float | None = None
 
     def of(self, account: str) -> float | None:
         """The account's ceiling; None when nothing is known to make one of."""
         row = self.rows.get(account)
-        if row is not None and row[N] >= LEAST_TRIALS:
-            worst = self.own[account].worst
-            assert worst is not None  # runs of hours are counted until they hold that many trials
-            return min(MOST_CAP, MARGIN * worst + FLOOR + 3 / row[N])
-        return self.pooled
+        if row is None or not row[N] >= LEAST_TRIALS:
+            return self.pooled
+        worst = self.own[account].worst
+        assert worst is not None  # runs of hours are counted until they hold that many trials
+        own = MARGIN * worst + FLOOR + 3 / row[N]
+        return min(MOST_CAP, own if row[MINUTES] / 60 >= OWN_HOURS else max(own, self.common))
 
-    @property
+    @cached_property
     def pooled(self) -> float | None:
         """Twice what all accounts had together, or None where that is too little to go by."""
-        if self._pooled is None:
-            n = sum(row[N] for row in self.rows.values())
-            y = sum(row[Y] for row in self.rows.values())
-            self._pooled = (
-                min(MOST_CAP, 2 * MARGIN * y / n + 2 * FLOOR + 3 / n) if n >= POOLED_TRIALS else -1.0
-            )
-        return self._pooled if self._pooled > 0 else None
+        n = sum(row[N] for row in self.rows.values())
+        y = sum(row[Y] for row in self.rows.values())
+        if not n >= POOLED_TRIALS:
+            return None
+        return min(MOST_CAP, max(2 * MARGIN * y / n + 2 * FLOOR + 3 / n, self.common))
+
+    @cached_property
+    def common(self) -> float:
+        """What the worst hour of any account allows, and no less than half until enough hours were seen."""
+        worst = [one.worst for one in self.own.values() if one.worst is not None]
+        hours = sum(row[MINUTES] for row in self.rows.values()) / 60
+        least = 0.0 if hours >= LEAST_HOURS else MOSTLY
+        return max(least, MARGIN * max(worst, default=0.0) + FLOOR)
 
 
 def _folded(before: Mapping[str, object], evidence: Evidence) -> dict[str, object]:

@@ -20,7 +20,7 @@ from ringctl.core.judging import Evidence, Judgement, JudgeState
 from ringctl.core.learning import MINUTES, Learnt, N, Owns, Y
 from ringctl.core.policy import Check, Count
 from ringctl.core.states import Verdict
-from ringctl.gates import absence
+from ringctl.gates import absence, scatter
 from ringctl.gates.evidence import (
     HIGHEST,
     WORSE_Z,
@@ -28,7 +28,6 @@ from ringctl.gates.evidence import (
     alone,
     earlier_fail,
     excess,
-    floats,
     fresh,
     grid,
     grid_down,
@@ -39,7 +38,8 @@ from ringctl.gates.evidence import (
     undecided,
     unheard,
 )
-from ringctl.gates.exposure import UNLEARNT_PHI, dispersion, spread
+from ringctl.gates.exposure import Rates, counted, dispersion
+from ringctl.gates.scatter import UNLEARNT_PHI
 
 NAME: Final = "before-vs-after"
 MARGIN: Final = 1.1
@@ -66,7 +66,7 @@ def look(check: Check, state: JudgeState, evidence: Evidence) -> tuple[JudgeStat
     silent = no_answer(evidence, state)
     if silent is not None:
         return state, silent
-    after = _folded(state, evidence)
+    after = _folded(check, state, evidence)
     earlier = earlier_fail(state)
     if earlier is not None:
         return after, earlier
@@ -75,7 +75,7 @@ def look(check: Check, state: JudgeState, evidence: Evidence) -> tuple[JudgeStat
     return keep_fail(after, replace(judgement, needs_before=not known >= check.min_samples))
 
 
-def _folded(state: JudgeState, evidence: Evidence) -> dict[str, object]:
+def _folded(check: Check, state: JudgeState, evidence: Evidence) -> dict[str, object]:
     rows = {name: list(row) for name, row in mapping(state, "a").items() if isinstance(row, list)}
     for account, (n, y) in fresh(evidence.touched, after=True).items():
         row = rows.setdefault(account, [0.0] * 4)
@@ -85,10 +85,10 @@ def _folded(state: JudgeState, evidence: Evidence) -> dict[str, object]:
             row[DONE_N] += n
             row[DONE_Y] += y
     after: dict[str, object] = {**state, "a": rows}
-    if not evidence.learnt.long:
-        apart = {**fresh(evidence.touched, after=False), **fresh(evidence.control, after=False)}
-        there = {name: cell for name, cell in apart.items() if cell[0] > 0}
-        after["disp"] = spread(floats(state, "disp", 3), there)
+    if not evidence.learnt.settled:
+        rates = Rates(check, evidence.learnt)
+        there = counted((*evidence.touched, *evidence.control), rates, after=False)
+        after["bursts"] = scatter.added(mapping(state, "bursts"), evidence.at_us, there, rates.noise)
     return after
 
 
@@ -113,7 +113,7 @@ def evidence_for(pairs: Mapping[str, _Pair], r: float, margin: float, phi: float
 
 def _judge(check: Check, state: JudgeState, evidence: Evidence) -> Judgement:
     learnt = evidence.learnt
-    phi = max(learnt.drift or UNLEARNT_PHI, dispersion(learnt, floats(state, "disp", 3)))
+    phi = max(learnt.drift or UNLEARNT_PHI, dispersion(learnt, mapping(state, "bursts")))
     since, done = (_pairs(check, state, learnt, done=one) for one in (False, True))
     rise = check.fail_if.increase
     harm = 1 + rise if rise is not None else 1 - (check.fail_if.decrease or 0.0)
@@ -139,8 +139,7 @@ def _judge(check: Check, state: JudgeState, evidence: Evidence) -> Judgement:
     if lacking:
         return undecided(lacking, numbers)
     if not any(one.y_b > 0 or one.y_a > 0 for one in since.values()):
-        reason = f"no event at all, before or after, in {n_done:.0f} samples"
-        return Judgement(verdict=Verdict.PASS, reason=reason, numbers=numbers)
+        return absence.of_anything(check, n_done, "before or after", numbers)
     asked = f"a {'rise' if harm > 1 else 'fall'} to {harm:.3g} times"
     if absent >= 1 / check.miss and e < level and ratio_done is not None:
         return Judgement(
@@ -163,8 +162,9 @@ def _pooled(pairs: Mapping[str, _Pair]) -> float | None:
         return None
     num = sum(one.y_a * one.n_b / (one.n_a + one.n_b) for one in pairs.values())
     den = sum(one.y_b * one.n_a / (one.n_a + one.n_b) for one in pairs.values())
-    q = sum(one.n_a for one in pairs.values()) / sum(one.n_a + one.n_b for one in pairs.values())
-    return (num + q * (1 - q)) / (den + q * (1 - q))
+    n_a, n_b = sum(one.n_a for one in pairs.values()), sum(one.n_b for one in pairs.values())
+    pseudo = n_a / (n_a + n_b) * (n_b / (n_a + n_b))
+    return (num + pseudo) / (den + pseudo)
 
 
 def _raised(

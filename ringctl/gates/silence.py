@@ -37,7 +37,8 @@ from ringctl.gates.evidence import (
     no_answer,
     stakes,
 )
-from ringctl.gates.exposure import CERTAIN, LEAST_EVENTS, UNLEARNT_PHI, spread, total, uncertainty
+from ringctl.gates.exposure import CERTAIN, spread, total, uncertainty
+from ringctl.gates.scatter import LEAST_EVENTS, UNLEARNT_PHI
 
 RATIOS: Final = (0.1, 0.01)
 RUN: Final = 3  # looks without anything, one after another: a restart or a late scrape is one

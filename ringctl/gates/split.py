@@ -21,13 +21,15 @@ as its stake: level = alpha x E.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 from typing import Final
 
 from ringctl.core.judging import Evidence, Judgement, JudgeState
+from ringctl.core.learning import Learnt, N, Owns, Y
 from ringctl.core.policy import Check, Count, Ratio
 from ringctl.core.states import Verdict
 from ringctl.core.timing import Instant
-from ringctl.gates import absence, ceiling, own_past
+from ringctl.gates import absence, ceiling, own_past, scatter
 from ringctl.gates.evidence import (
     WORSE_Z,
     WORST_SHOWN,
@@ -49,20 +51,10 @@ from ringctl.gates.evidence import (
     undecided,
     unheard,
 )
-from ringctl.gates.exposure import (
-    CERTAIN,
-    TAU,
-    Counts,
-    Rates,
-    counted,
-    difference,
-    dispersion,
-    spread,
-    total,
-    uncertainty,
-)
+from ringctl.gates.exposure import CERTAIN, Counts, Rates, apart, counted, dispersion, total
 
 CONTROL_MIN: Final = 5
+LEAN_MOST: Final = 60.0  # what exp can hold, and far beyond what any release does
 UNCHANGED: Final = "unchanged"
 
 
@@ -92,9 +84,8 @@ class Look:
     se: float
     phi: float
 
-    def share(self, harm: float) -> float:
+    def share(self, harm: float, lean: float) -> float:
         """q, the canary's share of events without harm, leaning so that a `harm` is not seen by mistake."""
-        lean = CERTAIN * self.se
         e_c = self.e_c * math.exp(lean if harm > 1 else -lean)
         return e_c / (e_c + self.e_k)
 
@@ -131,7 +122,7 @@ class Split:
             return after, earlier
         if len({cell.account for cell in evidence.control}) >= self.control_min:
             return keep_fail(after, self._judge(check, after, evidence, look))
-        e = max((_stakes(state, harm).evidence for harm in directions(check)), default=1.0)
+        e = max((_e(state, harm) for harm in directions(check)), default=1.0)
         rest = replace(check, false_alarm=min(0.5, check.false_alarm * e))
         other = ceiling if check.without_control == "threshold" else own_past
         own, judgement = other.look(rest, mapping(state, "own"), evidence)
@@ -140,16 +131,16 @@ class Split:
     def _judge(self, check: Check, state: JudgeState, evidence: Evidence, look: Look | None) -> Judgement:
         both = directions(check)
         level = len(both) / check.false_alarm
-        found = {harm: _stakes(state, harm).evidence for harm in both}
+        found = {harm: _e(state, harm) for harm in both}
         harm = max(both, key=lambda one: found[one])
         e, running, done = found[harm], floats(state, "sum", 4), floats(state, "done", 4)
         ratio, ratio_done = shared_ratio(*running), shared_ratio(*done)
-        absent = min(absence.evidence(_logs(state, one)) for one in both)
+        absent = min(absence.evidence(_logs(state, one), _phi(state)) for one in both)
         numbers: dict[str, object] = {
             "judge": self.name, "e": e, "level": level, "e_pass": absent, "level_pass": 1 / check.miss,
             "ratio": ratio, "ratio_done": ratio_done, "canary": [running[0], running[1]],
             "control": [running[2], running[3]],
-            **({"phi": look.phi, "margin": math.exp(CERTAIN * look.se)} if look else {}),
+            **({"phi": look.phi, "margin": math.exp(_lean(check, look.se, harm))} if look else {}),
         }  # fmt: skip
         if e >= level:
             return _raised(check, state, (harm, e, level, numbers))
@@ -157,12 +148,8 @@ class Split:
         if lacking:
             return undecided(lacking, numbers)
         if _nothing_anywhere(evidence, running):
-            return Judgement(
-                verdict=Verdict.PASS,
-                reason=f"no event at all, on neither side, before or after, in {floats(state, 'n', 2)[0]:.0f} "
-                "samples of the canary",
-                numbers=numbers,
-            )
+            there = "on neither side, before or after"
+            return absence.of_anything(check, floats(state, "n", 2)[0], there, numbers)
         if absent >= 1 / check.miss and e < level and ratio_done is not None:
             return Judgement(
                 verdict=Verdict.PASS,
@@ -195,41 +182,30 @@ def folded(check: Check, state: JudgeState, evidence: Evidence) -> tuple[dict[st
     """The next state, and the look's counts; None when one side has no exposure: nothing is compared then.
 
     sum, done: [y_c, e_c, y_k, e_k] since the intents, and of that in complete looks; n: trials of the canary and of
-    control in complete looks; up, down: stakes; since_up, since_down: what came since the change seems to have
-    begun (`_since`); pass_up, pass_down: see `absence`; disp, k: how control's accounts scatter (`exposure`).
+    control in complete looks; up, down: stakes, open_up, open_down: what came since the last one was opened
+    (`_staked`); since_up, since_down: what came since the change seems to have begun (`_since`); pass_up, pass_down:
+    see `absence`; phi; bursts: see `scatter`, c, k: [n, y] of the accounts, apart: how accounts differ (`exposure`).
     """
-    rates = Rates(check, evidence.learnt)
+    after, rates, phi = known(check, state, evidence)
     canary, control = (
         counted(evidence.touched, rates, after=True),
         counted(evidence.control, rates, after=False),
     )
-    after: dict[str, object] = dict(state)
-    if not evidence.learnt.long:
-        after["disp"] = spread(floats(state, "disp", 3), control)
     (e_c, y_c), (e_k, y_k) = total(canary), total(control)
     if not (e_c > 0 and e_k > 0):
         return after, None
-    phi = dispersion(evidence.learnt, floats(after, "disp", 3))
-    tau = TAU
-    if not evidence.learnt.long and not check.alike:
-        seen = [row for row in mapping(state, "k").values() if isinstance(row, list)]
-        tau = difference(seen, phi, len(canary))
-        after["k"] = _summed(mapping(state, "k"), control)
-    se = uncertainty(check, evidence.learnt, (rates.events(canary), rates.events(control)), phi, tau)
+    if not evidence.learnt.settled:
+        after["bursts"] = scatter.added(mapping(state, "bursts"), evidence.at_us, control, rates.noise)
+        seen = dispersion(evidence.learnt, mapping(after, "bursts"))
+        phi = 1 + (seen - 1) * scatter.lopsided(mapping(after, "c"), mapping(after, "k"))
+    after["phi"] = [phi]
+    se = math.sqrt(rates.doubt(canary, phi) + rates.doubt(control, phi))
     look = Look(e_c=e_c, y_c=y_c, e_k=e_k, y_k=y_k, se=se, phi=phi)
     after["sum"] = look.added(floats(state, "sum", 4))
     for harm in directions(check):
-        q = look.share(harm)
-        ratios = grid(harm - 1) if harm > 1 else grid_down(1 - harm)
-        logs = [log_likelihood(r, q, y_c, y_k) / phi for r in ratios]
-        weights = leaning(ratios, harm)
-        after[_way(harm)] = _stakes(state, harm).at(evidence.at_us, weights).times(logs).row()
-        gain = log_likelihood(harm, q, y_c, y_k) / phi
+        after |= _evidence(check, state, evidence, look, harm)
+        gain = log_likelihood(harm, look.share(harm, _lean(check, se, harm)), y_c, y_k) / phi
         after[f"since_{_way(harm)}"] = _since(state, harm, gain, look, (evidence.at_us, canary))
-        if evidence.complete:
-            after[f"pass_{_way(harm)}"] = absence.added(
-                _logs(state, harm), harm, look.share(1 / harm), y_c, y_k, phi
-            )
     if evidence.complete:
         after["done"] = look.added(floats(state, "done", 4))
         n = floats(state, "n", 2)
@@ -239,6 +215,55 @@ def folded(check: Check, state: JudgeState, evidence: Evidence) -> tuple[dict[st
         ]
         after["n"] = [n[0] + trials[0], n[1] + trials[1]]
     return after, look
+
+
+def known(check: Check, state: JudgeState, evidence: Evidence) -> tuple[dict[str, object], Rates, float]:
+    """What is known by now of accounts that nothing was done to: the state with it, their rates, and phi."""
+    learnt, after = evidence.learnt, dict(state)
+    phi = dispersion(learnt, mapping(state, "bursts"))
+    if check.alike:
+        return after, Rates(check, learnt), phi
+    if not learnt.settled or "apart" not in state:
+        rows = past_rows(learnt)
+        if not learnt.settled:
+            after["c"] = summed(mapping(state, "c"), fresh(evidence.touched, after=True))
+            after["k"] = summed(mapping(state, "k"), fresh(evidence.control, after=False))
+            rows = summed(rows, mapping(after, "k"))
+        after["apart"] = [apart([row for row in rows.values() if isinstance(row, list) and row[0] > 0], phi)]
+    return after, Rates(check, learnt, pseudo=1 / floats(after, "apart", 1)[0], phi=phi), phi
+
+
+def _evidence(
+    check: Check, state: JudgeState, evidence: Evidence, look: Look, harm: float
+) -> dict[str, object]:
+    """Stakes and evidence of absence, with one more look."""
+    way, ratios = _way(harm), _grid(harm)
+    stakes_then, logs = _stakes(state, harm), _open(state, harm)
+    now = stakes_then.at(evidence.at_us, leaning(ratios, harm), [log / look.phi for log in logs])
+    if now.opened > stakes_then.opened:
+        logs = [0.0] * len(ratios)
+    q = look.share(harm, _lean(check, look.se, harm))
+    gains = [log_likelihood(r, q, look.y_c, look.y_k) for r in ratios]
+    after: dict[str, object] = {
+        way: now.row(), f"open_{way}": [log + gain for log, gain in zip(logs, gains, strict=True)]
+    }  # fmt: skip
+    if evidence.complete:
+        q = look.share(1 / harm, min(LEAN_MOST, CERTAIN * look.se))
+        after[f"pass_{way}"] = absence.added(_logs(state, harm), harm, q, look.y_c, look.y_k)
+    return after
+
+
+def _lean(check: Check, se: float, harm: float) -> float:
+    """How far the two groups may differ without harm, on the log scale.
+
+    1.28 se, as GATE 5.2 has it, is certain at 90 %: enough where the least ratio that is staked on, r, leaves room,
+    for it grows only from (r - 1)/ln r on. Where little is known that room is used up, and the two together must
+    reach as far as the level asks (half of it for this, one-sided).
+    """
+    least = min(_grid(harm), key=lambda r: abs(math.log(r)))
+    room = abs(math.log((least - 1) / math.log(least)))
+    z = NormalDist().inv_cdf(1 - check.false_alarm / 2)
+    return min(LEAN_MOST, max(CERTAIN * se, z * se - room))
 
 
 def _nothing_anywhere(evidence: Evidence, running: Sequence[float]) -> bool:
@@ -253,6 +278,12 @@ def _trials(cells: Sequence[tuple[str, float | None, float | None, bool]], count
     return sum(n for account, n, _, _ in cells if n is not None and account in counts)
 
 
+def past_rows(learnt: Learnt) -> dict[str, object]:
+    """Account -> [n, y] of its past."""
+    rows = learnt.own.rows if isinstance(learnt.own, Owns) else {}
+    return {name: [row[N], row[Y]] for name, row in rows.items()}
+
+
 def _since(
     state: JudgeState, harm: float, gain: float, look: Look, now: tuple[Instant, Counts]
 ) -> dict[str, object]:
@@ -262,16 +293,17 @@ def _since(
     w = floats(before, "w", 1)[0] + gain
     if not w > 0:
         return {"w": [0.0]}
-    rows = _summed(mapping(before, "a"), canary)
+    rows = summed(mapping(before, "a"), canary)
     return {"w": [w], "at": before.get("at", at_us), "sum": look.added(floats(before, "sum", 4)), "a": rows}
 
 
-def _summed(rows: Mapping[str, object], counts: Counts) -> dict[str, object]:
-    """Account -> [e, y] with this look's counts."""
+def summed(rows: Mapping[str, object], counts: Mapping[str, object]) -> dict[str, object]:
+    """Account -> two numbers, with those of another such mapping added."""
     after = dict(rows)
-    for account, (e, y) in counts.items():
+    for account, pair in counts.items():
         row = after.get(account)
-        after[account] = [row[0] + e, row[1] + y] if isinstance(row, list) else [e, y]
+        if isinstance(pair, list | tuple):
+            after[account] = [row[0] + pair[0], row[1] + pair[1]] if isinstance(row, list) else list(pair)
     return after
 
 
@@ -317,8 +349,26 @@ def _way(harm: float) -> str:
     return "up" if harm > 1 else "down"
 
 
+def _grid(harm: float) -> tuple[float, ...]:
+    return grid(harm - 1) if harm > 1 else grid_down(1 - harm)
+
+
 def _stakes(state: JudgeState, harm: float) -> Stakes:
-    return stakes(state, _way(harm), len(grid(harm - 1) if harm > 1 else grid_down(1 - harm)))
+    return stakes(state, _way(harm), len(_grid(harm)))
+
+
+def _open(state: JudgeState, harm: float) -> list[float]:
+    """Logs of the likelihood ratios since the last stake was opened, phi still 1."""
+    return floats(state, f"open_{_way(harm)}", len(_grid(harm)))
+
+
+def _e(state: JudgeState, harm: float) -> float:
+    """E: what came since the last stake is tempered by the phi that is known now."""
+    return _stakes(state, harm).times([log / _phi(state) for log in _open(state, harm)]).evidence
+
+
+def _phi(state: JudgeState) -> float:
+    return max(1.0, floats(state, "phi", 1)[0])
 
 
 def _logs(state: JudgeState, harm: float) -> list[float]:

@@ -55,12 +55,16 @@ USUAL = {
 
 LIMIT_KEYS = ("increase", "decrease", "ceiling", "above", "p95", "shift")
 
+LEAST_CHANGE = 0.05
+"""Of a rate: two groups of accounts differ by less without any harm, whatever is learnt."""
+MOST_RISE = 100.0
+"""A hundred times more: what is worse than that is seen by asking for less."""
+
 _NO_COUNTER = Counter(name="")
 _every = units.within(units.duration, 100 * MILLISECOND, DAY, "100ms to 1d")
 _false_alarm = units.within(units.share, 0.000001, 0.5, "0.0001% to 50%")
 _some = units.within(units.count, 1, units.MOST, "at least 1")
-_rise = units.within(units.share, 0.000001, 1000.0, "more than 0%")
-_fall = units.within(units.share, 0.000001, 0.999999, "more than 0% and less than 100%")
+_shift = units.within(units.share, 0.000001, 1000.0, "more than 0%")
 _ceiling = units.within(units.share, 0.000001, 0.5, "0.0001% to 50%")
 _miss = units.within(units.share, 0.0001, 0.5, "0.01% to 50%")
 _history = units.within(units.duration, 0, 30 * DAY, "0s to 30d")
@@ -224,13 +228,13 @@ def _fail_if(keys: Keys, kind: str, measure: Measure) -> tuple[FailIf, tuple[str
     seconds = isinstance(measure, StepMeasure) and measure.name == "duration"
     ceiling = _seconds if seconds else units.number
     fail_if = FailIf(
-        increase=below.read("increase", _rise, None),
-        decrease=below.read("decrease", _fall, None),
+        increase=below.read("increase", _increase, None),
+        decrease=below.read("decrease", _decrease, None),
         ceiling=below.read("ceiling", _ceiling, None),
         above=below.read("above", units.share if kind == "counts" else ceiling, None),
         p95=below.read("p95", ceiling, None),
         becomes_empty=below.read("becomes_empty", units.flag, fallback=False),
-        shift=below.read("shift", _rise, None),
+        shift=below.read("shift", _shift, None),
     )
     given = tuple(key for key in below.node.entries if key in LIMIT_KEYS)
     if fail_if.becomes_empty:
@@ -248,6 +252,24 @@ def _fail_if(keys: Keys, kind: str, measure: Measure) -> tuple[FailIf, tuple[str
     if not below.whole or not sound:
         keys.spoil("fail_if")
     return fail_if, given
+
+
+def _increase(node: Node) -> float:
+    rise = units.share(node)
+    if not LEAST_CHANGE <= rise <= MOST_RISE:
+        hint = "50% is half as much again, 100% twice as much"
+        if rise > MOST_RISE:
+            hint = "100% is twice as much; a limit that needs no comparison is a `ceiling`, or `above`"
+        raise Mistake(OUT_OF_RANGE, "must be 5% to 10000%", hint=hint)
+    return rise
+
+
+def _decrease(node: Node) -> float:
+    fall = units.share(node)
+    if not LEAST_CHANGE <= fall < 1:
+        hint = "50% is half as much" if fall < 1 else "nothing falls by more than 100%: 50% is half as much"
+        raise Mistake(OUT_OF_RANGE, "must be at least 5% and less than 100%", hint=hint)
+    return fall
 
 
 def _seconds(node: Node) -> float:

@@ -82,10 +82,10 @@ class FailIfFields(Shape):
     HINT: ClassVar[str] = "such as {increase: 100%}"
 
     increase: shown.Share | None = None
-    """Relative rise of a ratio of counts, or of a count, against control or before; 100% is doubled. With
-    `compare: unchanged` a change by that factor either way."""
+    """Relative rise of a ratio of counts, or of a count, against control or before, 5% to 10000%; 100% is doubled.
+    With `compare: unchanged` a change by that factor either way."""
     decrease: shown.Share | None = None
-    """Relative fall of a `count` against control or before; 50% is halved."""
+    """Relative fall of a `count` against control or before, 5% to less than 100%; 50% is halved."""
     ceiling: shown.Share | None = None
     """Limit of a ratio of counts, such as a service level: judged so that it may be looked at at any time."""
     above: shown.Ceiling | None = None

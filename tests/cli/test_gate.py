@@ -26,6 +26,21 @@ rings: [{name: all, select: {ring: 0}, bake: {min: 1s, max: 1m}}]
 """
 
 
+HUGE_POLICY = POLICY.replace("PORT", "9").replace(
+    "  slow:",
+    """  size:
+    source: svc
+    value: {ratio: [{counter: bytes_total}, {counter: answers_total}]}
+    compare: unchanged
+    fail_if: {shift: 50%, becomes_empty: true}
+  requests:
+    source: svc
+    count: {counter: requests_total}
+    fail_if: {decrease: 50%}
+  slow:""",
+)
+
+
 def rows(harm: int) -> str:
     lines = [
         {"t": t, "account": one, "cohort": "canary" if one[0] == "c" else "control", "check": "errors", "n": 20,
@@ -51,7 +66,8 @@ def test_backtest_prints_a_line_a_look_and_the_end(ring, policy, tmp_path) -> No
     assert set(looks[0]) >= {"t", "verdict", "check", "judge", "e", "level", "missing"}
     assert last["final"] == "fail"
     assert last["at"] == next(one["t"] for one in looks if one["verdict"] == "fail")
-    assert set(last["plan_minutes"]) == {"errors"}
+    assert last["plan_minutes"]["errors"] > 1
+    assert last["plan_rates"] == {"errors": "control"}
     assert "slow measures ringctl's own steps" in answer.err
 
 
@@ -62,6 +78,7 @@ def test_backtest_in_words_and_as_one_object(ring, policy, tmp_path) -> None:
     assert answer.json["schema"] == "ringctl/backtest/v1"
     words = ring("gate", "backtest", "--policy", policy, "--series", tmp_path / "s", "--gate", "errors")
     assert "inconclusive" in words.out
+    assert "with 95 %, at the rates of control" in words.out
 
 
 def test_backtest_says_what_is_wrong_and_where(ring, policy, tmp_path) -> None:
@@ -83,6 +100,52 @@ def test_backtest_without_a_canary_warns(ring, policy, tmp_path) -> None:
     answer = ring("gate", "backtest", "--policy", policy, "--series", tmp_path / "s")
     assert answer.code == 11
     assert "nothing was touched" in answer.err
+
+
+HUGE = {"n": 1e308, "y": 1e308, "value": 1e300}
+
+
+@pytest.mark.parametrize("wanted", ["n", "y", "value", "n y", "n y value"])
+@pytest.mark.parametrize("share", [1, 7])
+def test_backtest_of_numbers_that_no_arithmetic_holds(ring, tmp_path, wanted, share) -> None:
+    """Every one, or one in seven, beyond any bound: missing, with a warning that names the line."""
+    (tmp_path / "gates.yaml").write_text(HUGE_POLICY)
+    lines = []
+    for place, text in enumerate(rows(1).splitlines()):
+        huge = {key: HUGE[key] for key in wanted.split()} if place % share == 0 else {}
+        line = json.loads(text) | {"y": 1} | {key: number for key, number in huge.items() if key != "value"}
+        lines += [line, {"t": line["t"], "account": line["account"], "cohort": line["cohort"], "check": "size",
+                         "value": huge.get("value", 2.5)}]  # fmt: skip
+        lines.append({**lines[-1], "check": "requests", "y": line["y"]})
+        del lines[-1]["value"]
+    (tmp_path / "s").write_text("".join(json.dumps(one) + "\n" for one in lines))
+    answer = ring(
+        "gate", "backtest", "--policy", tmp_path / "gates.yaml", "--series", tmp_path / "s", "-o", "ndjson"
+    )
+    assert answer.code in {0, 11}, answer.err
+    assert "s:1: " in answer.err or "s:2: " in answer.err
+    assert "taken as missing" in answer.err
+    assert "Infinity" not in answer.out
+    assert "NaN" not in answer.out
+    if share == 1:
+        assert answer.code == 11
+
+
+def test_backtest_of_the_largest_numbers_that_are_read(ring, tmp_path) -> None:
+    (tmp_path / "gates.yaml").write_text(HUGE_POLICY)
+    lines = []
+    for text in rows(1).splitlines():
+        line = json.loads(text)
+        place = {key: line[key] for key in ("t", "account", "cohort")}
+        lines += [{**line, "n": 2.0**53, "y": 2.0**53 * line["y"]}, {**place, "check": "size", "value": 1e100},
+                  {**place, "check": "requests", "y": 2.0**53}]  # fmt: skip
+    (tmp_path / "s").write_text("".join(json.dumps(one) + "\n" for one in lines))
+    answer = ring(
+        "gate", "backtest", "--policy", tmp_path / "gates.yaml", "--series", tmp_path / "s", "-o", "ndjson"
+    )
+    assert answer.code in {0, 10, 11}, answer.err
+    assert "missing" not in answer.err
+    assert len(answer.lines) == 3 * 120 + 1
 
 
 class Service:

@@ -60,6 +60,8 @@ def test_it_says_how_long_and_by_what(ring, policy) -> None:
     assert first["smallest_ratio_seen"] > 1
     last = lines(answer, "errors", ring="rest", wave="reserve")[0]
     assert (last["control"], last["judged"]) == (0, "before-vs-after"), "nobody is left to compare with"
+    assert (first["caution"], "alike is taken for harm" in last["caution"]) == ("", True)
+    assert "rest: reserve: compared with no control: what" in " ".join(plan(ring, policy).out.split())
     again = lines(answer, "errors", ring="requalify")[0]
     assert again["accounts"] == 2
     assert again["seen_minutes"] > first["seen_minutes"], "two accounts see less than five"

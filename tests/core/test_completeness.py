@@ -85,6 +85,8 @@ MISSING: Mapping[str, dict[str, Pair]] = {
     "absent part of a series": {"a": (None, 160.0)},
     "NaN": {"a": (2.0, math.nan)},
     "infinity": {"a": (math.inf, 160.0)},
+    "more events than can be counted": {"a": (2.0, 1e308)},
+    "more bad events than can be counted": {"a": (1e300, 160.0)},
     "a counter that was reset": {"a": (0.0, 20.0)},
     "a counter of bad events that was reset": {"a": (0.0, 160.0)},
     "bad events before their events": {"a": (2.0, 100.0)},

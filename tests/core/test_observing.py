@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringctl.core import observing
-from ringctl.core.judging import Cell, Evidence, JudgeState
-from ringctl.core.observing import Watch, fold, longest_gap, silent, step_evidence
-from ringctl.core.policy import Check, Counter, FailIf, Ratio, StepMeasure
+from ringctl.core.judging import Cell, Evidence, Judgement, JudgeState
+from ringctl.core.observing import Watch, fold, longest_gap, silent, step_evidence, withheld
+from ringctl.core.policy import Check, Count, Counter, FailIf, Ratio, StepMeasure
+from ringctl.core.states import Verdict
 from ringctl.core.timing import MINUTE, SECOND, Instant
 
 BAD = Counter(name="errors_total")
@@ -64,6 +65,36 @@ def pairs(evidence: Evidence) -> Mapping[str, tuple[float | None, float | None]]
 
 
 BOTH = Watch(touched={"a": None}, control=("k",))
+
+
+def test_who_has_numbers_that_cannot_be_used_is_named_and_who_has_none_is_not() -> None:
+    watch = Watch(touched=dict.fromkeys("abcde"), control=("k", "z"))
+    sound = Read(values=raw(**dict.fromkeys("abcdek", (1, 10))))
+    odd = raw(a=(2, math.inf), b=(math.nan, 20), c=(2.0, 1e16), d=(1e300, 20), k=(2, 1e-10), x=(2, 1e308))
+    _, found, after = looks(watch, sound, Read(values=odd), sound)
+    assert set(pairs(found).values()) == {(None, None)}
+    assert found.reason == "NaN, negative or too large a number of a, b, c and 2 more: missing"
+    assert (found.error, after.reason) == ("", "")
+    judged = withheld(Judgement(verdict=Verdict.PASS, reason="well"), found, {})
+    assert (judged.verdict, judged.reason) == (Verdict.PASS, f"well ({found.reason})")
+
+
+def test_amounts_may_be_larger_than_counts() -> None:
+    check = replace(CHECK, measure=Ratio(y=BAD, n=ALL, of_counts=False))
+    watch = Watch(touched={"a": None, "b": None}, control=("k",))
+    first, second = (raw(a=(y, 10 * t), b=(b, 10 * t), k=(y, n)) for t, y, b, n in (
+        (1, 0.0, 0.0, 1.0), (2, 1e100, 1.1e100, 1e16),
+    ))  # fmt: skip
+    _, found = looks(watch, Read(values=first), Read(values=second), check=check)
+    assert pairs(found) == {"a": (10, 1e100), "b": (None, None), "k": (None, None)}
+
+
+def test_a_plain_count_has_the_bounds_of_events() -> None:
+    check = replace(CHECK, measure=Count(of=ALL))
+    first, second = ({ALL: {"a": 1.0, "k": 1.0}}, {ALL: {"a": 5.0, "k": 1e16}})
+    _, found = looks(BOTH, Read(values=first), Read(values=second), check=check)
+    assert {name: y for name, (_, y) in pairs(found).items()} == {"a": 4.0, "k": None}
+    assert found.reason == "NaN, negative or too large a number of k: missing"
 
 
 def test_the_first_reading_is_missing_and_the_second_a_difference() -> None:

@@ -1,6 +1,7 @@
 """Recorded tracks become cells of the past as live looks do."""
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 from ringctl.core.learning import Past
@@ -41,6 +42,18 @@ def test_growth_between_points_and_none_where_there_was_a_reset_or_a_gap() -> No
     assert [(one.at_us // HOUR, one.n, one.y, one.minutes) for one in found] == [
         (2, 50.0, 1.0, 60.0), (4, 40.0, 1.0, 60.0), (9, 30.0, 0.0, 60.0),
     ]  # fmt: skip
+
+
+def test_points_that_no_counter_has_are_none() -> None:
+    found = cells(
+        ERRORS, Track(ALL, "a", points(100, 1e308, 200, 250, 1e16)), Track(BAD, "a", points(1, 2, 3, 4, 5))
+    )
+    assert [(one.at_us // HOUR, one.n) for one in found] == [(4, 50.0)]
+    values = replace(ERRORS, measure=Ratio(y=OTHER, n=ALL, of_counts=False))
+    found = cells(values, Track(ALL, "a", points(1, 2, 3)), Track(OTHER, "a", points(0, 1e90, 1e101)))
+    assert [(one.at_us // HOUR, one.y) for one in found] == [(2, 1e90)]
+    count = replace(ERRORS, measure=Count(of=ALL))
+    assert [one.y for one in cells(count, Track(ALL, "a", points(1, 2, 1e16)))] == [1.0]
 
 
 def test_no_series_of_bad_events_is_none_only_where_it_is_a_part_of_all() -> None:

@@ -83,7 +83,7 @@ def steady(harm: float = 1.0, since: float = 0.0) -> Value:
     def value(counter: Counter, account: str, t: float) -> float | None:
         if counter.match.get("code") == "5..":
             more = harm if account in CANARY else 1.0
-            return float(math.floor(min(t, since) + max(0.0, t - since) * more + 1000))
-        return float(math.floor(20 * t + 20_000))
+            return float(math.floor(min(t, since) + max(0.0, t - since) * more + 10_000))
+        return float(math.floor(20 * t + 200_000))
 
     return value

@@ -13,6 +13,7 @@ from ringctl.core.states import Verdict
 from ringctl.core.timing import MINUTE
 from ringctl.engine import backtest
 from ringctl.engine.backtest import Grid, Look, Outcome, alphas_of, recordable, run
+from ringctl.engine.power import plan_minutes
 from ringctl.engine.recorded import Recording, Row, parse
 from tests.gates.checks import DURATION, EMPTY, ERRORS
 
@@ -270,6 +271,43 @@ def test_a_series_without_end_is_refused() -> None:
     far = [line(t, one, 20, 1) for t in (1, 2, 3, 9_000_000) for one in CANARY + CONTROL]
     with pytest.raises(UsageError, match="looks at errors"):
         judged(far)
+
+
+def planned(items, *, check=ERRORS, baseline=None):
+    checks = {"errors": check}
+    _, outcome = judged(items, checks=checks, baseline=baseline)
+    at_level = replace(check, false_alarm=alphas_of(checks)["errors"])
+    return plan_minutes(at_level, outcome.learnt["errors"], outcome.paces["errors"])
+
+
+def test_a_plan_without_a_baseline_is_at_the_rates_of_the_recording() -> None:
+    healthy = planned(series())
+    assert healthy[1] == "control"
+    assert healthy[0] is not None
+    assert 5 < healthy[0] < 200
+    assert planned(series(harm=8)) == healthy, "the harm in the canary's own lines says nothing of its rate"
+    fewer = [one for one in series() if one["account"] not in CANARY[1:]]
+    alone = planned(fewer)
+    assert alone[0] is None or alone[0] > healthy[0]
+    before = [{**one, "cohort": "control"} if one["t"] <= 60 else one for one in series(120)]
+    minutes, source = planned(before)
+    assert source == "baseline"
+    assert minutes is not None
+    own = replace(ERRORS, compare="before-vs-after")
+    kept = [one for one in before if one["account"] in CANARY]
+    assert planned(kept, check=own)[1] == "baseline"
+    assert planned([one for one in series() if one["account"] in CANARY], check=own) == (None, "")
+
+
+def test_a_plan_says_when_nothing_is_known_and_when_harm_is_never_seen() -> None:
+    assert planned([]) == (None, "")
+    quiet = [{**one, "y": 0} for one in series()]
+    assert planned(quiet) == (None, "")
+    alike = replace(ERRORS, alike=True)
+    assert (planned(series(), check=alike)[0] or 0) <= (planned(series())[0] or 0)
+    own = replace(ERRORS, compare="before-vs-after", baseline_us=MINUTE)
+    rare = [{**one, "y": int(one["t"] == 60 and one["account"] in CONTROL)} for one in series()]
+    assert planned(rare, check=own) == (None, "control")
 
 
 def test_lines_that_are_not_put_in_order_would_be_noticed() -> None:

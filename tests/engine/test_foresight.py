@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from ringctl import bootstrap
+from ringctl.cli.forecasts import sentence
 from ringctl.core import spending
 from ringctl.core.fleet import Account, Fleet
 from ringctl.core.planning import Plan
@@ -132,6 +133,32 @@ def test_values_need_looks_with_answers() -> None:
     assert often.sees == pytest.approx(3.0)
     assert seldom.sees is not None
     assert seldom.sees > 50
+
+
+def test_where_nobody_shows_that_all_moved_alike_it_is_said() -> None:
+    policy = policy_of()
+    found = foresee(policy, plan_of(policy, [10.0] * 400), {"errors": Rate(events=1.0)}, JUDGES)
+    warned = {(one.check, one.judged, one.control >= 40) for one in found if one.caution}
+    assert warned == {("errors", "before-vs-after", False), ("answers", "shift", False)}
+    own = replace(policy.checks["errors"], compare="before-vs-after")
+    asked = foresee(
+        replace(policy, checks={**policy.checks, "errors": own}), plan_of(policy, [10.0] * 400), {}, JUDGES
+    )
+    assert all("no control" in one.caution for one in asked if one.check == "errors")
+
+
+def test_what_no_judge_that_is_installed_sees_is_unknown() -> None:
+    policy = policy_of()
+    plan = plan_of(policy, [10.0] * 400)
+    judges = {name: judge for name, judge in JUDGES.items() if name not in {"becomes-empty", "shift"}}
+    found = [
+        one for one in foresee(policy, plan, {"answers": Rate(samples=5.0)}, judges) if one.check == "answers"
+    ]
+    assert {one.judged for one in found} == {"becomes-empty", "shift"}
+    assert {(one.known, one.sees, one.passes) for one in found} == {(False, None, None)}
+    assert sentence(found[0]).endswith("no judge is installed that sees an account that answers with nothing")
+    whole = foresee(policy, plan, {"answers": Rate(samples=5.0)}, JUDGES)
+    assert all(one.known for one in whole if one.check == "answers")
 
 
 def test_a_ceiling_of_its_own_and_one_beside_a_comparison() -> None:

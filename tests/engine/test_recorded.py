@@ -54,12 +54,32 @@ def test_what_each_kind_of_check_reads() -> None:
         {**GOOD, "check": "answers", "value": None},
         {**GOOD, "check": "answers", "value": float("nan")},
         {**GOOD, "check": "requests", "y": None},
+        {**GOOD, "n": 1e308},
+        {**GOOD, "n": 1e308, "y": 1e308},
+        {**GOOD, "n": 10**400},
+        {**GOOD, "n": 2.0**53 * 1.001},
+        {**GOOD, "n": 1e-300, "y": 0},
+        {**GOOD, "check": "requests", "y": 1e16},
+        {**GOOD, "check": "answers", "value": 1e300},
+        {**GOOD, "check": "answers", "value": 0, "n": 1e16},
+        {**GOOD, "check": "answers", "value": 1e-300},
     ],
 )
 def test_null_and_not_a_number_are_missing(item) -> None:
     found = parse(lines(item), "x", CHECKS)
     assert found.rows[0][4:] == (None, None)
     assert bool(found.warnings) is (None not in item.values())
+
+
+def test_numbers_within_bounds_are_read_and_the_first_line_beyond_them_is_named() -> None:
+    assert rows({**GOOD, "n": 2.0**53, "y": 1e-9})[0][4:] == (2.0**53, 1e-9)
+    assert rows({**GOOD, "check": "answers", "value": 1e100, "n": 2})[0][4:] == (2.0, 2e100)
+    found = parse(lines(GOOD, {**GOOD, "t": 2, "n": 1e308}, {**GOOD, "t": 3, "y": 1e308}), "x", CHECKS)
+    assert [row.n for row in found.rows] == [50.0, None, None]
+    (said,) = found.warnings
+    assert said.startswith(
+        "x:2: 2 lines hold NaN or a number that none can be (at most 9.01e+15 events or 1e+100"
+    )
 
 
 def test_order_and_repetition_change_nothing_and_disagreement_is_missing() -> None:
@@ -112,12 +132,7 @@ def test_the_only_check_need_not_be_named() -> None:
             "needs `value`",
         ),
         (json.dumps({"t": 1, "account": "a", "event": "stop"}), "`event` must be"),
-        (
-            '{"t": 1, "account": "a", "cohort": "canary", "check": "errors", "n": 1'
-            + "0" * 400
-            + ', "y": 1}',
-            "large",
-        ),
+        (json.dumps({**GOOD, "y": -(10**400)}), "negative"),
     ],
 )
 def test_wrong_lines_are_refused_with_their_number(line, said) -> None:

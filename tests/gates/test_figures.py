@@ -18,9 +18,10 @@ from bench.gate_streams import S1, Harm
 from bench.gate_worlds import EDITED, VSTS, Clustered
 from ringctl.core import panel
 from ringctl.core.states import Verdict
-from ringctl.gates import absence, evidence, own_ceiling, split
+from ringctl.gates import absence, evidence, own_ceiling, scatter, split
 
 BURSTY = Clustered(name="bursty", rate=0.01, canary=10, fleet=40)
+UNEQUAL = Clustered(name="clus", rate=0.02, canary=8, fleet=30)
 HALF_A_DAY = 720
 NEVER = 10_000
 
@@ -28,6 +29,12 @@ NEVER = 10_000
 def clustered(seed: int, **asked: Any) -> Played:
     task = Task(stream="S1", seed=seed, **asked)
     return _judged(BURSTY.bake(seed, task.harm), task, judges_known(), None)
+
+
+def unequal(seed: int, known: int) -> Played:
+    """Few accounts that differ and misbehave in bursts, of which little or nothing is known."""
+    task = Task(stream="S1", seed=seed, known=known)
+    return _judged(UNEQUAL.bake(seed, task.harm), task, judges_known(), None)
 
 
 def alarms(bakes: Iterable[Played], most: float) -> int:
@@ -46,6 +53,14 @@ def alarms_in_bursts(count: int, most: float) -> int:
 
 def alarms_with_little_known(count: int, most: float) -> int:
     return alarms((play(Task(stream="S1", seed=seed, known=20)) for seed in range(count)), most)
+
+
+def alarms_unequal(count: int, most: float) -> int:
+    return alarms((unequal(seed, known=0) for seed in range(count)), most)
+
+
+def alarms_with_hours_known(count: int, most: float) -> int:
+    return alarms((unequal(seed, known=180) for seed in range(count)), most)
 
 
 def median_look(stream: str, harm: Harm, count: int, looks: int = 1440) -> float:
@@ -100,6 +115,8 @@ FIGURES: dict[str, tuple[Callable[[int, float], float], int, float]] = {
     "harmless bakes of accounts that are alike": (alarms_alike, 21, 1),
     "harmless bakes of bursty accounts": (alarms_in_bursts, 12, 1),
     "harmless bakes with 20 minutes known": (alarms_with_little_known, 15, 1),
+    "harmless bakes of unequal accounts, nothing known": (alarms_unequal, 20, 1),
+    "harmless bakes of unequal accounts, 3 hours known": (alarms_with_hours_known, 12, 1),
     "a doubling, times the bound": (doubled_soon, 30, 2.1),
     "a doubling at 12 h, times the bound": (doubled_late, 12, 3.6),
     "a doubling that passes": (passes_of_harm, 30, 4),
@@ -116,13 +133,23 @@ def test_figure(name: str) -> None:
 
 
 def no_margin(patch: pytest.MonkeyPatch) -> None:
-    """rho instead of rho_hi: what was learnt is taken for certain."""
-    patch.setattr(split, "CERTAIN", 0.0)
+    """What is known of the accounts' own rates is taken for certain."""
+    patch.setattr(split, "_lean", lambda check, se, harm: 0.0)
 
 
 def independent(patch: pytest.MonkeyPatch) -> None:
     """phi = 1: events that come in bursts are counted as if each were for itself."""
     patch.setattr(split, "dispersion", lambda learnt, row: 1.0)
+
+
+def looks_only(patch: pytest.MonkeyPatch) -> None:
+    """What control shows during the bake is not asked: events cluster as the short past has it."""
+    patch.setattr(scatter, "phi", lambda seen: 1.0)
+
+
+def worst_of_few_hours(patch: pytest.MonkeyPatch) -> None:
+    """An account's worst of three hours is its ceiling."""
+    patch.setattr(own_ceiling, "OWN_HOURS", 0.0)
 
 
 def first_stake_only(patch: pytest.MonkeyPatch) -> None:
@@ -132,12 +159,12 @@ def first_stake_only(patch: pytest.MonkeyPatch) -> None:
 
 def no_harm_seen_is_pass(patch: pytest.MonkeyPatch) -> None:
     """Finding nothing is taken for evidence of absence."""
-    patch.setattr(absence, "evidence", lambda logs: 1e9)
+    patch.setattr(absence, "evidence", lambda logs, phi: 1e9)
 
 
 def absent_never(patch: pytest.MonkeyPatch) -> None:
     """Evidence of absence is never enough."""
-    patch.setattr(absence, "evidence", lambda logs: 0.0)
+    patch.setattr(absence, "evidence", lambda logs, phi: 0.0)
 
 
 def pooled_only(patch: pytest.MonkeyPatch) -> None:
@@ -146,12 +173,14 @@ def pooled_only(patch: pytest.MonkeyPatch) -> None:
 
 
 def each_look_for_itself(patch: pytest.MonkeyPatch) -> None:
-    """The level of a look instead of a bake: what a peeked test does."""
-    patch.setattr(panel, "_level", lambda state, alpha: 0.5)
+    """Any evidence at any look is enough, as if it were the only one: what a peeked test does."""
+    patch.setattr(panel, "_level", lambda state, alpha: 0.9)
 
 
 BUGS: list[tuple[Callable[[pytest.MonkeyPatch], None], str]] = [
-    (no_margin, "harmless bakes with 20 minutes known"),
+    (no_margin, "harmless bakes of unequal accounts, nothing known"),
+    (looks_only, "harmless bakes of unequal accounts, 3 hours known"),
+    (worst_of_few_hours, "harmless bakes of unequal accounts, 3 hours known"),
     (independent, "harmless bakes of bursty accounts"),
     (first_stake_only, "a doubling at 12 h, times the bound"),
     (no_harm_seen_is_pass, "a doubling that passes"),

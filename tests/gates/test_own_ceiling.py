@@ -17,15 +17,16 @@ from tests.gates.test_false_alarms import poisson
 from tests.support.scale import scaled
 
 FAIL, OPEN = Verdict.FAIL, Verdict.INCONCLUSIVE
-START = 48 * HOUR
+WEEKS = 14 * 24
+START = WEEKS * HOUR
 ACCOUNTS = ("a", "b", "c", "d")
 
 
 def past(**worst: float) -> list[Past]:
-    """48 hours of 150 answers each; in one of them `worst` of an account's were bad, else 3 %."""
+    """Two weeks of hours of 150 answers each; in one of them `worst` of an account's were bad, else 3 %."""
     return [
         Past((hour + 1) * HOUR, one, 150.0, 150 * (worst.get(one, 0.03) if hour == 20 else 0.03), 60.0)
-        for hour in range(48)
+        for hour in range(WEEKS)
         for one in worst
     ]
 
@@ -114,6 +115,31 @@ def test_an_account_without_a_past_is_judged_by_all_or_not_at_all() -> None:
     assert judged(thin, looks(9, a=(2.0, 2.0))).verdict is FAIL
 
 
+def known_for(hours: int, *, fleet: int = 0) -> list[Past]:
+    """`a` with 3 % bad for so many hours, and others of the fleet; the worst hour of all is one of theirs, 20 %."""
+    return [
+        Past((hour + 1) * HOUR, one, 150.0, 30.0 if one == "x0" and not hour else 4.5, 60.0)
+        for hour in range(hours)
+        for one in ("a", *(f"x{place}" for place in range(fleet)))
+    ]
+
+
+def test_the_worst_of_a_few_hours_is_no_ceiling() -> None:
+    """A third of a's answers bad is far above 1.5 x 3 %, but an hour says little of the next one."""
+    seen = looks(60, a=(3.0, 1.0))
+    assert judged(known_for(200), seen).worst == ("a",)
+    for hours, fleet in ((24, 0), (24, 20), (24, 60), (167, 8)):
+        assert judged(known_for(hours, fleet=fleet), seen).worst == (), (hours, fleet)
+    assert judged(known_for(24, fleet=20), looks(20, a=(2.0, 2.0))).verdict is FAIL
+
+
+def test_an_account_without_a_past_has_the_ceiling_of_all() -> None:
+    seen = looks(60, new=(3.0, 1.0))
+    assert judged(known_for(200, fleet=8), looks(20, new=(2.0, 2.0))).verdict is FAIL
+    assert judged(known_for(200, fleet=8), seen).worst == ()
+    assert judged(known_for(1), seen).numbers["judged"] == 0
+
+
 def test_a_source_without_an_answer_changes_nothing() -> None:
     dark = replace(looks(1)[0], error="RC8001")
     assert judged(past(a=0.03), [dark]).verdict is OPEN
@@ -138,12 +164,10 @@ def window_bake(seed: int, *, harm: bool, looks: int) -> int | None:
         return min(0.5, 0.03 * rng.gammavariate(0.5, 2))
 
     before = []
-    for hour in range(72):
+    for hour in range(WEEKS):
         for one in names:
-            p = share()
-            before.append(
-                Past((hour + 1) * HOUR, one, 150.0, sum(rng.random() < p for _ in range(150)), 60.0)
-            )
+            bad = min(150, poisson(rng, 150 * share()))
+            before.append(Past((hour + 1) * HOUR, one, 150.0, bad, 60.0))
     state: JudgeState = panel.feed({}, before, dict.fromkeys(names))
     shares: dict[str, float] = {}
     for t in range(1, looks + 1):
@@ -157,8 +181,8 @@ def window_bake(seed: int, *, harm: bool, looks: int) -> int | None:
             y = n if empty else sum(rng.random() < shares[one] for _ in range(n))
             cells.append(Cell(one, n, y, after=since is not None))
         evidence = Evidence(
-            at_us=72 * HOUR + t * MINUTE, interval_us=MINUTE, touched=tuple(cells), expected=8,
-            intents={one: None if at is None else 72 * HOUR + at * MINUTE for one, at in begun.items()},
+            at_us=START + t * MINUTE, interval_us=MINUTE, touched=tuple(cells), expected=8,
+            intents={one: None if at is None else START + at * MINUTE for one, at in begun.items()},
         )  # fmt: skip
         state, judgement = panel.look(ERRORS, {"own-ceiling": OwnCeiling()}, state, evidence, alpha=0.005)
         if judgement.verdict is FAIL:

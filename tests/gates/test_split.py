@@ -1,5 +1,6 @@
 """Counts against control, at their edges."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -109,7 +110,7 @@ def test_the_demo_is_caught_within_a_few_looks() -> None:
     story = Story(before=6, running=10, done=0)
     looks = stream(story, accounts=3, control=20, before=(4.0, 0.04), after=(4.0, 1.2))
     found = verdicts(Split(), replace(ERRORS, min_samples=20), looks)
-    assert found.index(FAIL) <= 6 + 4
+    assert found.index(FAIL) <= 6 + 6
     story = Story(before=10, running=20, done=0)
     looks = stream(story, accounts=3, control=0, before=(5.0, 0.05), after=(5.0, 1.5))
     found = verdicts(Split(), replace(ERRORS, min_samples=20), looks)
@@ -212,7 +213,8 @@ def test_shares_of_a_stake_lean_towards_the_harm_asked_about() -> None:
 def test_absence_grows_on_events_of_control_and_shrinks_on_those_of_the_canary() -> None:
     start = [0.0, 0.0]
     assert absence.evidence(start) == 1
-    assert absence.evidence(absence.added(start, 2.0, 0.5, 0, 20, 1.0)) > 20
-    assert absence.evidence(absence.added(start, 2.0, 0.5, 20, 0, 1.0)) < 0.05
-    assert absence.evidence(absence.added(start, 0.5, 0.5, 20, 20, 1.0)) > 1
-    assert absence.added([0.0, 0.0], 2.0, 0.5, 1e9, 0, 1.0) == [-absence.MOST] * 2
+    assert absence.evidence(absence.added(start, 2.0, 0.5, 0, 20)) > 20
+    assert absence.evidence(absence.added(start, 2.0, 0.5, 20, 0)) < 0.05
+    assert absence.evidence(absence.added(start, 0.5, 0.5, 20, 20)) > 1
+    assert absence.evidence([-1e9, -1e9]) == math.exp(-absence.MOST)
+    assert absence.evidence([3.0, 3.0], 3.0) == pytest.approx(math.e)

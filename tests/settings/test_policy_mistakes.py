@@ -2,6 +2,7 @@
 
 import pytest
 
+from ringctl.settings import policy_from_text
 from tests.settings.support import MARK, POLICY, expect_at, marked, policy_findings
 
 CASES = [
@@ -112,6 +113,11 @@ CASES = [
     ("RC3016", "name: internal", 'name: «""', "must not be empty"),
     ("RC3016", "name: internal", "name: «a ring", "a name"),
     ("RC3016", "canary: {accounts: 2}", "canary: {accounts: «0}", "more than 0"),
+    ("RC3016", "increase: 100%", "increase: «1%", "must be 5% to 10000%"),
+    ("RC3016", "increase: 100%", "increase: «4.999%", "100% twice as much"),
+    ("RC3016", "increase: 100%", "increase: «100000%", "is a `ceiling`, or `above`"),
+    ("RC3016", "increase: 100%", "decrease: «1%", "50% is half as much"),
+    ("RC3016", "increase: 100%", "decrease: «100%", "nothing falls by more than 100%"),
     ("RC3016", "waves: [5%, 25%, 100%]", "waves: [5%, 25%, «101%]", "more than 100%"),
     ("RC3016", "waves: [5%, 25%, 100%]", "waves: «[]", "is empty"),
     ("RC3016", "false_alarm: 1%", "false_alarm: «60%", "to 50%"),
@@ -239,3 +245,14 @@ def test_files_without_a_bound_are_refused(content: bytes, said: str) -> None:
     (finding,) = policy_findings(content)
     assert finding.code == "RC3014"
     assert said in finding.message
+
+
+@pytest.mark.parametrize(
+    ("limit", "change"), [("increase: 5%", 0.05), ("increase: 10000%", 100.0), ("decrease: 5%", 0.05)]
+)
+def test_changes_that_can_be_meant_are_accepted(limit: str, change: float) -> None:
+    start, end = POLICY.index("    bad: "), POLICY.index("    fail_if: {increase")
+    text = POLICY[:start] + "    count: {counter: requests_total}\n" + POLICY[end:]
+    policy, _ = policy_from_text(text.replace("increase: 100%", limit).encode(), "policy.yaml")
+    fail_if = policy.checks["errors"].fail_if
+    assert change in {fail_if.increase, fail_if.decrease}
