@@ -5,11 +5,12 @@ from collections.abc import Iterator
 
 from bench.gate_runs import Goals, Sizes, Task, play_all, share
 from bench.gate_streams import Harm
-from bench.gate_worlds import S7
+from bench.gate_worlds import S7, SMALL
 from bench.tables import Table
 
 CLUSTERED = S7[20].name
-KNOWN = {"nothing": 0, "10 minutes": 10, "an hour": 60, "5 hours": 300}
+UNEQUAL = SMALL.name
+KNOWN = {"nothing": 0, "10 minutes": 10, "3 hours": 180, "a day": 1440}
 
 
 def tables(title: str, sizes: Sizes, cores: int, goals: Goals) -> Iterator[Table]:
@@ -17,20 +18,20 @@ def tables(title: str, sizes: Sizes, cores: int, goals: Goals) -> Iterator[Table
     table = Table(
         f"{title}: with less known from before",
         f"False alarms in 24 h of {sizes.harmless // 5} harmless bakes ({sizes.clustered // 3} of S7), and the "
-        "median "
-        "minutes until a doubling is seen.",
-        ("known", "S1", "S1 2x", "S3", "S3 2x", CLUSTERED),
+        "median minutes until a doubling is seen. The last stream has 30 accounts like those of S7, 8 of them canary, "
+        "2 % errors.",
+        ("known", "S1", "S1 2x", "S3", "S3 2x", CLUSTERED, UNEQUAL),
     )
     for label, minutes in KNOWN.items():
         row = [label]
-        for stream in ("S1", "S3", CLUSTERED):
+        for stream in ("S1", "S3", CLUSTERED, UNEQUAL):
             count = max(2, sizes.clustered // 3 if stream == CLUSTERED else sizes.harmless // 5)
             played = play_all([Task(stream=stream, seed=seed, known=minutes) for seed in range(count)], cores)
             rung = sum(one.failed is not None for one in played)
             row.append(share(rung, count))
-            limit = 1.5 if stream == CLUSTERED else 1.0
+            limit = 1.5 if stream in {CLUSTERED, UNEQUAL} else 1.0
             goals.at_most(f"false alarms in 24 h, {stream}, {label} known", 100 * rung / count, limit, "%")
-            if stream != CLUSTERED:
+            if stream in {"S1", "S3"}:
                 row.append(_median(stream, minutes, sizes.harmful // 4, cores))
         table.rows.append(tuple(row))
     yield table

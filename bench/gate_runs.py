@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from bench.gate_peers import Watched
 from bench.gate_streams import NO_HARM, PLAIN, START, Bake, Harm, Pairs, Plain
-from bench.gate_worlds import S7, VSTS, Clustered
+from bench.gate_worlds import S7, SMALL, VSTS, Clustered
 from bench.tables import Table
 from ringctl.bootstrap import Judges
 from ringctl.core import panel
@@ -19,7 +19,7 @@ from ringctl.core.timing import MINUTE
 
 ALPHA = 0.01
 STREAMS: Mapping[str, Plain | Clustered] = {
-    **PLAIN, VSTS.name: VSTS, **{one.name: one for one in S7.values()}
+    **PLAIN, VSTS.name: VSTS, SMALL.name: SMALL, **{one.name: one for one in S7.values()}
 }  # fmt: skip
 
 BAD = Ratio(y=Counter(name="bad"), n=Counter(name="all"), of_counts=True)

@@ -151,6 +151,7 @@ class ClusteredBake:
 
 
 S7 = {count: Clustered(name=f"S7, {count} canary accounts", rate=0.01, canary=count) for count in (5, 20, 50)}
+SMALL = Clustered(name="30 unequal accounts", rate=0.02, canary=8, fleet=30)
 VSTS = Clustered(name="VSTS", rate=0.03, canary=20, unequal=False, every=10)
 EDITED = Harm(share=1.0, lasts=40)
 OLD = Harm(share=1.0, lasts=2)

@@ -143,7 +143,8 @@ def _check(check: Check) -> dict[str, object]:
 
 def _measure(check: Check) -> str:
     if isinstance(check.measure, Ratio):
-        return f"{check.measure.y.name} / {check.measure.n.name}"
+        good = "1 - " if check.measure.good else ""
+        return f"{good}{check.measure.y.name} / {check.measure.n.name}"
     return f"{check.measure.of.name} a minute" if isinstance(check.measure, Count) else check.measure.name
 
 

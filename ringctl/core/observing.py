@@ -123,7 +123,7 @@ def fold(
     oldest_us = at_us if reading.oldest_us is None else min(at_us, reading.oldest_us)
     raw = _raw(check, reading.values, at_us)
     deltas = {
-        account: _delta(bases.get(account), raw.get(account), oldest_us)
+        account: _delta(check, bases.get(account), raw.get(account), oldest_us)
         for account in (*watch.touched, *watch.control)
     }
     usable = last_us is not None and at_us - gap_us <= last_us
@@ -300,13 +300,14 @@ def _subset(measure: Ratio) -> bool:
     y, n = measure.y, measure.n
     return (
         measure.of_counts
+        and not measure.good  # no good one is no absence of bad ones
         and y.name == n.name
         and y.account == n.account
         and n.match.items() <= y.match.items()
     )
 
 
-def _delta(base: _Base | None, raw: tuple[float, float] | None, oldest_us: Instant) -> _Delta:
+def _delta(check: Check, base: _Base | None, raw: tuple[float, float] | None, oldest_us: Instant) -> _Delta:
     """The difference of one account, and its next base."""
     since_us = oldest_us if base is None else base.since_us
     if raw is None:
@@ -317,7 +318,8 @@ def _delta(base: _Base | None, raw: tuple[float, float] | None, oldest_us: Insta
     n, y = fresh.n - base.n, fresh.y - base.y
     if n <= 0 < y:  # counted as bad, not yet as an event: the next look has both
         return _Delta(None, None, since_us, base)
-    return _Delta(n, y, since_us, fresh)
+    bad = check.measure.bad(n, y) if isinstance(check.measure, Ratio) else y
+    return _Delta(n, bad, since_us, fresh) if bad is not None else _Delta(None, None, since_us, base)
 
 
 def _touched(watch: Watch, deltas: Mapping[str, _Delta], at_us: Instant) -> tuple[Cell, ...]:

@@ -68,11 +68,19 @@ class Ratio:
 
     A ratio of counts: y = bad events, n = all events (each event is bad or not).
     A value (`of_counts` false): y = amount (items, bytes), n = number of answers.
+    `good`: the counter y is that of the good events, as a histogram's bucket is of the fast ones; the others are bad.
     """
 
     y: Counter
     n: Counter
     of_counts: bool
+    good: bool = False
+
+    def bad(self, n: float, y: float) -> float | None:
+        """Bad events of a difference; None where there are more good ones than events: not all are counted yet."""
+        if not self.good:
+            return y
+        return n - y if y <= n else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

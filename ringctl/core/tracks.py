@@ -57,13 +57,17 @@ def _cells(
     every = _grown(counters.get(measure.n, ()), step_us, countable)
     bad = _grown(counters.get(measure.y, ()), step_us, countable if measure.of_counts else measurable)
     # a series of bad events that was never there counted none, where it is by name a part of all
-    nothing = measure.of_counts and measure.y.name == measure.n.name and measure.y not in counters
+    nothing = _optional(measure) and measure.y not in counters
     cells = []
     for at, (n, span) in sorted(every.items()):
-        y = 0.0 if nothing else bad[at][0] if at in bad else None
+        y = 0.0 if nothing else measure.bad(n, bad[at][0]) if at in bad else None
         if y is not None and n > 0:
             cells.append(Past(at, account, n, y, span / MINUTE))
     return cells
+
+
+def _optional(measure: Ratio) -> bool:
+    return measure.of_counts and not measure.good and measure.y.name == measure.n.name
 
 
 def _grown(

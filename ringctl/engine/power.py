@@ -7,14 +7,14 @@ from functools import lru_cache
 
 from ringctl.core import controls
 from ringctl.core.judging import Judge
-from ringctl.core.learning import LONG, Learnt
+from ringctl.core.learning import SETTLED, Learnt
 from ringctl.core.policy import Check, Count, Ratio
 from ringctl.core.timing import MINUTE
 from ringctl.engine.outlook import Forecast, Pace, Rate, Stand
 from ringctl.gates import ideal, own_past, power
 from ringctl.gates.evidence import ALONE
 from ringctl.gates.power import Ceiling, Margin, Scale
-from ringctl.gates.scatter import UNLEARNT_PHI
+from ringctl.gates.scatter import UNLEARNT_PHI, caution
 from ringctl.gates.split import Split, counts_events, directions
 
 SPLIT_SHARE = Split.part
@@ -44,7 +44,7 @@ def plan_minutes(check: Check, learnt: Learnt, pace: Pace) -> tuple[float | None
         (canary, control), source = pace.healthy, "control"
     if not canary > 0:
         return None, ""
-    phi = UNLEARNT_PHI if learnt.phi is None else learnt.phi
+    phi = _planned(learnt.phi, learnt.hours, round(pace.accounts[1]))
     scale = Scale(
         canary=canary, phi=phi, alpha=check.false_alarm * SPLIT_SHARE / len(harms), miss=check.miss,
         times=ALONE if pace.accounts[0] == 1 else 1.0,
@@ -54,10 +54,23 @@ def plan_minutes(check: Check, learnt: Learnt, pace: Pace) -> tuple[float | None
         scale = replace(scale, past=past or check.baseline_us / MINUTE, phi=phi, margin=own_past.MARGIN)
     else:
         each = control / pace.accounts[1]
-        margin = Margin(before=learnt.events, accounts=pace.accounts, rate=each, watched=past < LONG)
+        margin = Margin(
+            before=learnt.events, accounts=pace.accounts, rate=each, watched=learnt.hours < SETTLED
+        )
         scale = replace(scale, control=control, margin=1.0 if check.alike else margin)
     found = max(power.minutes_to_see(scale, harm, harm) for harm in harms)
     return (round(found, 1) if found < math.inf else None), source
+
+
+def _planned(phi: float | None, hours: float, control: int) -> float:
+    """What the judges will have for phi: with less than days of past, as far up as control's number leaves open.
+
+    One without any past was given by a person, and stands.
+    """
+    if phi is not None and (hours >= SETTLED or not hours > 0):
+        return phi
+    wide = caution(control - 1) if control > 1 else 1.0
+    return max(UNLEARNT_PHI, wide) if phi is None else phi * wide
 
 
 def forecast(
@@ -157,7 +170,7 @@ class _Plan:
         if not best and not check.alike:
             margin = Margin(
                 before=(canary * self.past, control * self.past), accounts=(weight, control / events),
-                rate=events, watched=self.past < LONG,
+                rate=events, watched=self.past < 60 * SETTLED,
             )  # fmt: skip
         return Scale(
             canary=canary, control=control, phi=phi, margin=margin, times=self.times,
@@ -166,7 +179,7 @@ class _Plan:
 
     @property
     def phi(self) -> float:
-        return UNLEARNT_PHI if self.rate.phi is None else self.rate.phi
+        return _planned(self.rate.phi, self.rate.past / 60, self.stand.left)
 
     def compared(self) -> Forecast:
         """Beside control, or beside the accounts' own past."""

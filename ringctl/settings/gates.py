@@ -100,7 +100,7 @@ def read_gate(
     compare = keys.read("compare", units.one_of(*COMPARES), USUAL[kind])
     without = keys.read("without_control", units.one_of("before-vs-after", "threshold"), "")
     fail_if, given = _fail_if(keys, kind, measure)
-    if keys.sound("compare", "source", "value", "bad", "all", "without_control"):
+    if keys.sound("compare", "source", "value", "bad", "good", "all", "without_control"):
         _check_limits(keys, kind, compare, without, given)
     every = keys.read("every", _every, defaults.every_us)
     return Check(
@@ -139,23 +139,30 @@ def _measure(keys: Keys, source: str) -> tuple[str, Measure]:
     if keys.has("count"):
         _no_counters(keys, "either `count`, or `bad` and `all`")
         return "count", Count(of=_counter(keys.place("count"), keys.report, keys.path("count")))
-    if not keys.has("bad") and not keys.has("all"):
-        wanted = "`bad` and `all`, or `count`, or `value: {ratio: [...]}`"
+    if not any(keys.has(key) for key in ("bad", "good", "all")):
+        wanted = "`bad` (or `good`) and `all`, or `count`, or `value: {ratio: [...]}`"
         return "counts", _missing_measure(keys, wanted)
+    good = keys.has("good")
+    if good and keys.has("bad"):
+        message = f"`{keys.path('good')}`: either `bad` or `good`"
+        keys.report.add(CONTRADICTION, keys.node.entries["good"].key, message)
+        keys.spoil("good")
     counters = []
-    for key in ("bad", "all"):
+    for key in ("good" if good else "bad", "all"):
         if not keys.has(key):
-            message = f"`{key}` is missing in {keys.where}: a ratio of counts needs `bad` and `all`"
+            message = (
+                f"`{key}` is missing in {keys.where}: a ratio of counts needs `bad` (or `good`) and `all`"
+            )
             keys.report.add(MISSING_KEY, keys.node, message, known=(key,))
             keys.spoil(key)
             counters.append(_NO_COUNTER)
         else:
             counters.append(_counter(keys.place(key), keys.report, keys.path(key)))
-    return "counts", Ratio(y=counters[0], n=counters[1], of_counts=True)
+    return "counts", Ratio(y=counters[0], n=counters[1], of_counts=True, good=good)
 
 
 def _no_counters(keys: Keys, message: str, *more: str) -> None:
-    for key in ("bad", "all", *more):
+    for key in ("bad", "good", "all", *more):
         if keys.has(key):
             place = keys.node.entries[key].key
             keys.report.add(CONTRADICTION, place, f"`{keys.path(key)}`: {message}")

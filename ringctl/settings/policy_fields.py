@@ -113,6 +113,8 @@ class GateFields(Shape):
     """A source named under `metrics`, or the built-in `steps`."""
     bad: CounterFields | None = None
     """Counter of bad events; with `all` a ratio of counts."""
+    good: CounterFields | None = None
+    """Counter of good events, instead of `bad`: all others are bad. A histogram's bucket counts the fast ones."""
     all: CounterFields | None = None
     """Counter of all events."""
     count: CounterFields | None = None

@@ -304,3 +304,19 @@ def test_nothing_is_counted_twice_or_lost(steps: list[tuple[int, bool]]) -> None
         seen += [total] if there else []
     counted = sum(pairs(one)["a"][0] or 0 for one in looks(BOTH, *readings))
     assert counted == (seen[-1] - seen[0] if seen else 0)
+
+
+def test_good_ones_are_counted_and_the_others_are_bad() -> None:
+    fast = Counter(name="requests_total", match={"le": "0.5"})
+    slow = replace(CHECK, measure=Ratio(y=fast, n=ALL, of_counts=True, good=True))
+    seen = looks(
+        BOTH,
+        Read(values=raw(slow, a=(8, 10), k=(9, 10))),
+        Read(values=raw(slow, a=(14, 20), k=(19, 20))),
+        Read(values=raw(slow, a=(27, 30), k=(None, 30))),
+        Read(values=raw(slow, a=(29, 40), k=(38, 40))),
+        check=slow,
+    )
+    assert pairs(seen[1]) == {"a": (10, 4), "k": (10, 0)}
+    assert pairs(seen[2]) == {"a": (None, None), "k": (None, None)}, "13 good ones of 10; no good one at all"
+    assert pairs(seen[3]) == {"a": (20, 5), "k": (20, 1)}, "from the last reading that could be used on"

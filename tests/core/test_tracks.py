@@ -74,3 +74,13 @@ def test_counts_are_events_by_minutes_and_steps_have_no_past() -> None:
         name="s", source="steps", measure=StepMeasure(name="duration"), compare="x", fail_if=FailIf()
     )
     assert cells(steps, Track(ALL, "a", points(0, 5))) == []
+
+
+def test_good_ones_are_counted_and_the_others_are_bad() -> None:
+    fast = Counter(name="requests", match={"le": "0.5"})
+    slow = replace(ERRORS, measure=Ratio(y=fast, n=ALL, of_counts=True, good=True))
+    found = cells(
+        slow, Track(ALL, "a", points(100, 150, 180, 200)), Track(fast, "a", points(90, 130, 170, 185))
+    )
+    assert [(one.n, one.y) for one in found] == [(50.0, 10.0), (20.0, 5.0)], "not 40 good ones of 30"
+    assert cells(slow, Track(ALL, "a", points(100, 150))) == [], "no good one is no absence of bad ones"

@@ -15,13 +15,12 @@ import pytest
 from bench.gate_bounds import two_sample
 from bench.gate_runs import ALPHA, STREAMS, Played, Task, _judged, check_for, evidence_of, judges_known, play
 from bench.gate_streams import S1, Harm
-from bench.gate_worlds import EDITED, VSTS, Clustered
+from bench.gate_worlds import EDITED, SMALL, VSTS, Clustered
 from ringctl.core import panel
 from ringctl.core.states import Verdict
 from ringctl.gates import absence, evidence, own_ceiling, scatter, split
 
 BURSTY = Clustered(name="bursty", rate=0.01, canary=10, fleet=40)
-UNEQUAL = Clustered(name="clus", rate=0.02, canary=8, fleet=30)
 HALF_A_DAY = 720
 NEVER = 10_000
 
@@ -33,8 +32,7 @@ def clustered(seed: int, **asked: Any) -> Played:
 
 def unequal(seed: int, known: int) -> Played:
     """Few accounts that differ and misbehave in bursts, of which little or nothing is known."""
-    task = Task(stream="S1", seed=seed, known=known)
-    return _judged(UNEQUAL.bake(seed, task.harm), task, judges_known(), None)
+    return play(Task(stream=SMALL.name, seed=seed, known=known))
 
 
 def alarms(bakes: Iterable[Played], most: float) -> int:

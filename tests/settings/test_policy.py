@@ -11,7 +11,7 @@ from ringctl.core.builtin import is_builtin
 from ringctl.core.digests import canonical
 from ringctl.core.errors import InvalidInput
 from ringctl.core.fleet import Account, Term
-from ringctl.core.policy import ALL, Amount, Bake, Policy, StepMeasure
+from ringctl.core.policy import ALL, Amount, Bake, Policy, Ratio, StepMeasure
 from ringctl.core.timing import DAY, HOUR, MINUTE, SECOND
 from ringctl.settings import lint_policy, load_policy, policy_from_document, policy_from_text
 from tests.settings.support import POLICY, policy_findings
@@ -118,6 +118,12 @@ def test_a_whole_policy_means_what_it_says() -> None:
 def test_selectors_are_data(select: str, terms: tuple[Term, ...]) -> None:
     policy = read(POLICY.replace("{ring: 0}", select))
     assert policy.ring("internal").select.terms == terms
+
+
+def test_good_events_may_be_counted_instead_of_bad_ones() -> None:
+    measure = read(POLICY.replace("    bad: {", "    good: {")).checks["errors"].measure
+    assert isinstance(measure, Ratio)
+    assert (measure.good, measure.y.match, measure.n.match) == (True, {"code": "5.."}, {})
 
 
 def test_many_endpoints_are_scraped() -> None:
