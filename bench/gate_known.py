@@ -18,8 +18,8 @@ def tables(title: str, sizes: Sizes, cores: int, goals: Goals) -> Iterator[Table
     table = Table(
         f"{title}: with less known from before",
         f"False alarms in 24 h of {sizes.harmless // 5} harmless bakes ({sizes.clustered // 3} of S7), and the "
-        "median minutes until a doubling is seen. The last stream has 30 accounts like those of S7, 8 of them canary, "
-        "2 % errors.",
+        "median minutes until a doubling is seen. The last stream has 30 accounts like those of S7, 8 of "
+        "them canary, 2 % errors.",
         ("known", "S1", "S1 2x", "S3", "S3 2x", CLUSTERED, UNEQUAL),
     )
     for label, minutes in KNOWN.items():
