@@ -50,11 +50,6 @@ class Rates:
             return None if self.must_know else n * self.common
         return float(n * (row[Y] + self.weight) / (row[N] + self.weight / self.common))
 
-    def events(self, accounts: Iterable[str]) -> float:
-        """Events of their past, all together."""
-        rows = self.rows
-        return sum(rows[one][Y] for one in accounts if one in rows)
-
     def noise(self, account: str) -> float:
         """The part of that which comes from counting the account's own past: what independent events scatter by."""
         row = self.rows.get(account)
@@ -91,20 +86,18 @@ def total(counts: Counts) -> tuple[float, float]:
     return sum(e for e, _ in counts.values()), sum(y for _, y in counts.values())
 
 
-def uncertainty(
-    check: Check, learnt: Learnt, events: tuple[float, float], phi: float, tau: float = TAU
-) -> float:
+def uncertainty(check: Check, learnt: Learnt, events: tuple[float, float], phi: float) -> float:
     """Standard error of the log of the two groups' ratio without harm (GATE 5.2).
 
     v = phi (1/C + 1/K), with a pseudo-event each; se = sqrt(v/(1 + v/tau^2)), tau where nothing is known from before.
-    0 for cohorts declared alike.
+    0 for cohorts declared alike. For groups of which only the sums are known.
     """
     if check.alike:
         return 0.0
     if learnt.source == "nothing":
-        return tau
+        return TAU
     v = phi * (1 / (events[0] + 1) + 1 / (events[1] + 1))
-    return math.sqrt(v / (1 + v / tau**2)) if tau > 0 else 0.0
+    return math.sqrt(v / (1 + v / TAU**2))
 
 
 def apart(rows: Collection[Sequence[float]], phi: float) -> float:

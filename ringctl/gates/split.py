@@ -53,6 +53,8 @@ from ringctl.gates.evidence import (
 )
 from ringctl.gates.exposure import CERTAIN, Counts, Rates, apart, counted, dispersion, total
 
+Pairs = Mapping[str, Sequence[float]]
+
 CONTROL_MIN: Final = 5
 LEAN_MOST: Final = 60.0  # what exp can hold, and far beyond what any release does
 UNCHANGED: Final = "unchanged"
@@ -186,7 +188,7 @@ def folded(check: Check, state: JudgeState, evidence: Evidence) -> tuple[dict[st
     (`_staked`); since_up, since_down: what came since the change seems to have begun (`_since`); pass_up, pass_down:
     see `absence`; phi; bursts: see `scatter`, c, k: [n, y] of the accounts, apart: how accounts differ (`exposure`).
     """
-    after, rates, phi = known(check, state, evidence)
+    after, rates, phi = _known(check, state, evidence)
     canary, control = (
         counted(evidence.touched, rates, after=True),
         counted(evidence.control, rates, after=False),
@@ -217,19 +219,19 @@ def folded(check: Check, state: JudgeState, evidence: Evidence) -> tuple[dict[st
     return after, look
 
 
-def known(check: Check, state: JudgeState, evidence: Evidence) -> tuple[dict[str, object], Rates, float]:
+def _known(check: Check, state: JudgeState, evidence: Evidence) -> tuple[dict[str, object], Rates, float]:
     """What is known by now of accounts that nothing was done to: the state with it, their rates, and phi."""
     learnt, after = evidence.learnt, dict(state)
     phi = dispersion(learnt, mapping(state, "bursts"))
     if check.alike:
         return after, Rates(check, learnt), phi
     if not learnt.settled or "apart" not in state:
-        rows = past_rows(learnt)
+        rows = _past(learnt)
         if not learnt.settled:
-            after["c"] = summed(mapping(state, "c"), fresh(evidence.touched, after=True))
-            after["k"] = summed(mapping(state, "k"), fresh(evidence.control, after=False))
-            rows = summed(rows, mapping(after, "k"))
-        after["apart"] = [apart([row for row in rows.values() if isinstance(row, list) and row[0] > 0], phi)]
+            after["c"] = _summed(_pairs(state, "c"), fresh(evidence.touched, after=True))
+            after["k"] = control = _summed(_pairs(state, "k"), fresh(evidence.control, after=False))
+            rows = _summed(rows, control)
+        after["apart"] = [apart([row for row in rows.values() if row[0] > 0], phi)]
     return after, Rates(check, learnt, pseudo=1 / floats(after, "apart", 1)[0], phi=phi), phi
 
 
@@ -278,7 +280,7 @@ def _trials(cells: Sequence[tuple[str, float | None, float | None, bool]], count
     return sum(n for account, n, _, _ in cells if n is not None and account in counts)
 
 
-def past_rows(learnt: Learnt) -> dict[str, object]:
+def _past(learnt: Learnt) -> dict[str, Sequence[float]]:
     """Account -> [n, y] of its past."""
     rows = learnt.own.rows if isinstance(learnt.own, Owns) else {}
     return {name: [row[N], row[Y]] for name, row in rows.items()}
@@ -293,17 +295,21 @@ def _since(
     w = floats(before, "w", 1)[0] + gain
     if not w > 0:
         return {"w": [0.0]}
-    rows = summed(mapping(before, "a"), canary)
+    rows = _summed(_pairs(before, "a"), canary)
     return {"w": [w], "at": before.get("at", at_us), "sum": look.added(floats(before, "sum", 4)), "a": rows}
 
 
-def summed(rows: Mapping[str, object], counts: Mapping[str, object]) -> dict[str, object]:
+def _pairs(state: JudgeState, key: str) -> dict[str, list[float]]:
+    """Account -> two numbers, out of a state."""
+    return {name: row for name, row in mapping(state, key).items() if isinstance(row, list)}
+
+
+def _summed(rows: Pairs, counts: Pairs) -> dict[str, Sequence[float]]:
     """Account -> two numbers, with those of another such mapping added."""
     after = dict(rows)
-    for account, pair in counts.items():
+    for account, (first, second) in counts.items():
         row = after.get(account)
-        if isinstance(pair, list | tuple):
-            after[account] = [row[0] + pair[0], row[1] + pair[1]] if isinstance(row, list) else list(pair)
+        after[account] = [first, second] if row is None else [row[0] + first, row[1] + second]
     return after
 
 

@@ -12,8 +12,8 @@ from ringctl.core.timing import MINUTE
 from ringctl.gates.becomes_empty import BecomesEmpty, ceiling
 from ringctl.testing.judge_suite import run
 from tests.gates.checks import EMPTY
+from tests.gates.draws import poisson
 from tests.gates.looks import Pair, after, before, last, look
-from tests.gates.test_false_alarms import poisson
 from tests.support.scale import scaled
 
 PASS, FAIL, OPEN = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE

@@ -12,7 +12,7 @@ from ringctl.core.timing import HOUR
 from ringctl.gates.exposure import LEAST_CV2, MOST_APART, Rates, apart, counted, dispersion
 from ringctl.gates.scatter import UNLEARNT_PHI
 from tests.gates.checks import ERRORS
-from tests.gates.test_false_alarms import poisson
+from tests.gates.draws import poisson
 
 
 def known(hours: int = 1, **rows: tuple[float, float]) -> Learnt:

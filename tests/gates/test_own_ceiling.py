@@ -13,7 +13,7 @@ from ringctl.core.timing import HOUR, MINUTE
 from ringctl.gates import own_process
 from ringctl.gates.own_ceiling import OwnCeiling
 from tests.gates.checks import CEILING, EMPTY, ERRORS, OWN
-from tests.gates.test_false_alarms import poisson
+from tests.gates.draws import poisson
 from tests.support.scale import scaled
 
 FAIL, OPEN = Verdict.FAIL, Verdict.INCONCLUSIVE

@@ -33,7 +33,7 @@ from ringctl.gates.power import (
 )
 from ringctl.gates.split import Split
 from tests.gates.checks import CEILING, ERRORS, OWN
-from tests.gates.test_false_alarms import poisson
+from tests.gates.draws import poisson
 
 TABLE = Scale(canary=0.5, control=4.5, margin=1.02, alpha=5e-4)
 EQUALLY = (GRID_UP, [0.5 / len(GRID_UP)] * len(GRID_UP))  # as GATE stakes

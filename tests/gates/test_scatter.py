@@ -8,7 +8,7 @@ import pytest
 from ringctl.core.timing import HOUR, MINUTE
 from ringctl.gates import scatter
 from ringctl.gates.scatter import Counts
-from tests.gates.test_false_alarms import poisson
+from tests.gates.draws import poisson
 
 
 def certain(account: str) -> float:

@@ -17,8 +17,8 @@ from ringctl.gates import own_band, shift
 from ringctl.gates.own_band import Others
 from ringctl.gates.shift import Shift
 from tests.gates.checks import SHIFT
+from tests.gates.draws import poisson
 from tests.gates.looks import Pair, after, before, last, look
-from tests.gates.test_false_alarms import poisson
 from tests.support.scale import scaled
 
 PASS, FAIL, OPEN = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE

@@ -14,19 +14,11 @@ from ringctl.gates.before_vs_after import BeforeVsAfter
 from ringctl.gates.split import Split
 from ringctl.testing.judge_suite import sit
 from tests.gates.checks import ERRORS, OWN
+from tests.gates.draws import poisson
 from tests.support.scale import scaled
 
-BAKES = scaled(300, 2000)
+BAKES = scaled(150, 2000)
 LOOKS = 240
-
-
-def poisson(rng: random.Random, mean: float) -> int:
-    count, left = 0, math.exp(-mean)
-    product = rng.random()
-    while product > left:
-        count += 1
-        product *= rng.random()
-    return count
 
 
 def fails(judge: Judge, check: Check, seed: int, harm: float, *, drift: bool) -> int | None:
