@@ -46,7 +46,7 @@ class Sizes:
     passing: int
 
 
-FULL = Sizes(harmless=1000, harmful=400, clustered=300, caught=60, incident=1000, passing=1000)
+FULL = Sizes(harmless=300, harmful=100, clustered=80, caught=30, incident=1000, passing=300)
 QUICK = Sizes(harmless=16, harmful=16, clustered=4, caught=2, incident=8, passing=40)
 
 

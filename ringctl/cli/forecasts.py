@@ -56,6 +56,9 @@ def _never(taken: float | None) -> str:
 
 
 def _way_out(one: Forecast) -> str:
+    said = one.note.partition(": ")[2] if one.sees is None else ""
+    if said:  # the harm cannot come at all: the note says what to ask for
+        return said
     ways = []
     if one.larger is not None:
         ways.append(f"{one.larger} accounts in the wave")

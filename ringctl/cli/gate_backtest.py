@@ -25,6 +25,7 @@ from ringctl.engine.recorded import Recording, parse, read
 EXITS: Mapping[Verdict, int] = {Verdict.PASS: 0, Verdict.FAIL: 10, Verdict.INCONCLUSIVE: 11}
 CHANGES_SHOWN = 40
 STDIN = "-"
+LOST_SHOWN = 5
 
 
 Series = Annotated[
@@ -128,6 +129,19 @@ def _warn(checks: Mapping[str, Check], lines: Recording, before: Recording | Non
     elif lines.rows:
         for name in sorted(checks.keys() - lines.checks):
             note(f"warning: no line is of {show(name)}: without it nothing passes (--gate chooses others)")
+        _warn_of_lost(lines, before)
+
+
+def _warn_of_lost(lines: Recording, before: Recording | None) -> None:
+    """Whom only the baseline knows, and not as canary: were they changed? Nothing else can say so."""
+    rows = before.rows if before else []
+    known = {row.account for row in lines.rows} | {event.account for event in lines.events}
+    canary = {row.account for row in rows if row.cohort == "canary"}
+    names = sorted({row.account for row in rows} - known - canary)
+    if names:
+        more = f" and {len(names) - LOST_SHOWN} more" if len(names) > LOST_SHOWN else ""
+        said = f"{show(', '.join(names[:LOST_SHOWN]), 200)}{more} in the baseline and not in the series"
+        note(f'warning: {said}: taken for control (a line {{"event": "start"}} says that it was changed)')
 
 
 def _last(checks: Mapping[str, Check], alphas: Mapping[str, float], outcome: Outcome) -> dict[str, object]:

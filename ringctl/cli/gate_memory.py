@@ -73,16 +73,20 @@ def remembered(
             except SourceUnavailable as error:
                 note(f"warning: nothing is learnt from before: {error.code}: {show(error.message, 300)}")
     if asked.record:
-        _keep(asked.record, series, earlier)
+        _keep(asked.record, series, earlier if before else None)
     lines = [json_text(one) for one in series]
     past = parse([json_text(one) for one in earlier], "the source's past", policy.checks) if earlier else None
     return parse(lines, "the source's past", policy.checks), past
 
 
-def _keep(path: str, series: list[Line], earlier: list[Line]) -> None:
+def _keep(path: str, series: list[Line], earlier: list[Line] | None) -> None:
+    """Write the lines to `path`, and those of before beside it: an empty file where there are none, so that no
+    older one stands in. None: they were not asked for."""
     said = f"recorded {len(series):,} lines; again: ringctl gate backtest --series {show(path)}"
     write_file(path, "".join(json_text(one) + "\n" for one in series))
-    if earlier:
+    if earlier is not None:
         write_file(path + BEFORE, "".join(json_text(one) + "\n" for one in earlier))
         said += f" --baseline {show(path + BEFORE)}"
+    else:
+        said += " and the same --baseline,"
     note(f"{said} --policy FILE")

@@ -20,7 +20,7 @@ from ringctl.core.states import Verdict
 from ringctl.core.timing import MINUTE, Instant
 from ringctl.engine.outlook import Pace
 from ringctl.engine.recorded import Recording, Row, spacing
-from ringctl.gates.split import counts_events
+from ringctl.gates.asked import counts_events
 
 START_US: Final[Instant] = 946_684_800_000_000  # minute 0 of a recording; only differences matter
 MOST_LOOKS: Final = 100_000
@@ -126,6 +126,7 @@ def run(
         before = _before(baseline, min((grid.start for grid in grids.values()), default=0.0))
         for name, check in checks.items():
             states[name] = _learn(check, judges, alphas[name], before, who)
+            grids[name].known_before(before)
     outcome = Outcome()
     latest: dict[str, Verdict] = {}
     good_since: float | None = None
@@ -209,7 +210,7 @@ class Grid:
             message = f"{self.looks:,} looks at {check.name} in {minutes}, at most {MOST_LOOKS:,}"
             raise UsageError(message, hint="look less often: --every 1h")
         self.sums: dict[int, dict[str, list[float]]] = {}
-        self.heard: dict[str, int] = {}  # account of the wave -> the last look that it had a line in
+        self.heard: dict[str, int] = {}  # account of the wave -> the last look with its line; 0: the baseline
         self.now = 0
         self.seen = [
             0.0,
@@ -242,6 +243,12 @@ class Grid:
         known = sums.setdefault(row.account, [0.0, 0.0])
         known[0] += self.line if isinstance(self.check.measure, Count) else row.n
         known[1] += row.y
+
+    def known_before(self, baseline: Recording) -> None:
+        """Accounts of the wave that the baseline has numbers of: from the first look on they are expected."""
+        rows = (row for row in baseline.rows if row.check == self.check.name)
+        there = {row.account for row in rows if row.n is not None and row.y is not None}
+        self.heard = dict.fromkeys(sorted(there & self.who.begun.keys()), 0)
 
     def times(self) -> Iterator[float]:
         """When it is looked at."""
@@ -304,7 +311,7 @@ class Grid:
         return self._intents[1]
 
     def gone(self) -> dict[str, int]:
-        """Accounts of the wave that had lines and have had none for three looks or more: account -> looks."""
+        """Accounts of the wave that had numbers and have had none for three looks or more: account -> looks."""
         return {
             account: self.now - last for account, last in self.heard.items() if self.now - last >= GONE_LOOKS
         }

@@ -1,8 +1,10 @@
 """A gate without a rollout: canary and control are named, the sources are read live, the same panel judges.
 
 The canary counts as changed, and done, since `since_us`: what came before is its past, where the source knows it.
+All accounts are named by hand, so one that is never heard is a mistake or a loss, and nothing passes without it.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -14,11 +16,15 @@ from ringctl.core.policy import Check, Counter, SourceSpec
 from ringctl.core.states import Verdict
 from ringctl.core.timing import MILLISECOND, SECOND, Instant
 from ringctl.engine import pasts
-from ringctl.engine.rerecord import Memory, raw_values
+from ringctl.engine.hearing import heard, whole
+from ringctl.engine.rerecord import TIMEOUT_S, Memory, raw_values
 from ringctl.ports.clock import Clock
 from ringctl.ports.metrics import MetricSource, RangeSource, Reading
 
 READ_S = 10.0
+GRACE_S = 1.0
+"""How long over the time-out the last look may wait for an answer."""
+NEVER_SHOWN = 3
 MOST_LOOKS = 3000
 """Made up for from what a source remembers: two days of minutes."""
 
@@ -60,6 +66,8 @@ class GateCheck:
     clock: Clock
     _states: dict[str, Mapping[str, object]] = field(default_factory=dict)
     _notes: dict[str, str] = field(default_factory=dict)
+    _had: dict[str, set[str]] = field(default_factory=dict)
+    _ends: float = math.inf
 
     @property
     def every_s(self) -> float:
@@ -69,9 +77,11 @@ class GateCheck:
     def run(self, timeout_s: float) -> Iterator[Looked]:
         """Looks until the gate fails or passes, or the time is over; the last one is the answer.
 
-        What the sources remember comes first: since the change, and of the baseline before it.
+        What the sources remember comes first: since the change, and of the baseline before it. No question to a
+        source outlasts the time-out by more than `GRACE_S`.
         """
         ends = self.clock.monotonic() + timeout_s
+        self._ends = ends + GRACE_S
         self._catch_up()
         due = self.clock.monotonic()
         while True:
@@ -110,13 +120,37 @@ class GateCheck:
             folded, evidence = silent(raw, watch, now, error=answer.code, reason=answer.message)
         else:
             folded, evidence = fold(check, raw, answer, watch, now)
+            self._hear(check, folded)
         own = {key: value for key, value in state.items() if key not in {"fold", "history"}}
         after, judgement = panel.look(check, self.judges, own, evidence, alpha=self.alphas[check.name])
         self._states[check.name] = {**after, "fold": folded, "history": state.get("history", {})}
         judgement = withheld(judgement, evidence, gone(folded))
         if evidence.error:
             judgement = replace(judgement, reason=f"{evidence.error}: {evidence.reason}")
-        return judgement, evidence.error
+        else:
+            judgement = _without(judgement, self._never(check))
+        numbers = {**judgement.numbers, **heard(check, evidence, answer, watch)}
+        numbers["control_accounts"] = len(self.control)
+        return replace(judgement, numbers=numbers), evidence.error
+
+    def _hear(self, check: Check, folded: JudgeState) -> None:
+        """Remember whose series the check has had: it has a base to take a difference from."""
+        rows = folded.get("a")
+        if isinstance(rows, Mapping):  # the first reading of all may be refused
+            self._had.setdefault(check.name, set()).update(rows)
+
+    def _never(self, check: Check) -> list[str]:
+        """Who was named and never heard: of the canary by this check, of control by none at all."""
+        mine = self._had.get(check.name, set())
+        anyone = set().union(*self._had.values())
+        return [
+            *(one for one in self.canary if one not in mine),
+            *(one for one in self.control if one not in anyone),
+        ]
+
+    def _left(self, most_s: float) -> float:
+        """Seconds that a question may take."""
+        return min(most_s, max(0.0, self._ends - self.clock.monotonic()))
 
     def _watch(self, now: Instant) -> Watch:
         """Whom a look is about: until the change nothing was begun."""
@@ -150,11 +184,13 @@ class GateCheck:
                 since_us=self.since_us, step_us=step_us,
             )  # fmt: skip
             try:
-                values = raw_values(source, checks, memory)
+                values = raw_values(source, checks, memory, timeout_s=self._left(TIMEOUT_S))
             except SourceUnavailable as error:
                 self._notes |= {check.name: f"{error.code}: {error.message}" for check in checks}
                 continue
             for at_us in sorted(values):
+                if not self._left(math.inf) > 0:  # the look that ends it says so: it has no time to ask
+                    return
                 for check in checks:
                     self._judge(check, Reading(at_us=at_us, values=values[at_us]), at_us)
 
@@ -164,7 +200,9 @@ class GateCheck:
             return state
         names = [*self.canary[: pasts.MOST_PAST], *self.control[: pasts.MOST_PAST]]
         source = self.source(self.sources[check.source])
-        past = pasts.ask(source, [check], names, self._remembered_us, self.clock)
+        past = pasts.ask(
+            source, [check], names, self._remembered_us, self.clock, within_s=self._left(pasts.SLOW_S)
+        )
         if past is None:
             return state
         found = pasts.learnt(check, state, past, dict.fromkeys(self.canary))
@@ -181,12 +219,10 @@ class GateCheck:
         answers: dict[str, Reading | SourceUnavailable] = {}
         for name, counters in wanted.items():
             try:
-                reading = self.source(self.sources[name]).read(tuple(counters), READ_S, accounts=accounts)
+                source = self.source(self.sources[name])
+                answers[name] = whole(source.read(tuple(counters), self._left(READ_S), accounts=accounts))
             except SourceUnavailable as error:
                 answers[name] = error
-                continue
-            partial = SourceUnavailable("the source answered in part", code="RC8006")
-            answers[name] = partial if reading.partial else reading
         return answers
 
     def _unknown(self, answers: Mapping[str, Reading | SourceUnavailable]) -> tuple[str, ...]:
@@ -198,3 +234,14 @@ class GateCheck:
             for values in answer.values.values():
                 known.update(values)
         return tuple(name for name in (*self.canary, *self.control) if name not in known)
+
+
+def _without(judgement: Judgement, never: Sequence[str]) -> Judgement:
+    """The judgement, given who was never heard: they are named, and without them it does not pass."""
+    if not never or judgement.verdict is Verdict.FAIL:
+        return judgement
+    more = f" and {len(never) - NEVER_SHOWN} more" if len(never) > NEVER_SHOWN else ""
+    said = f"{', '.join(never[:NEVER_SHOWN])}{more} never had data that can be used"
+    if judgement.verdict is not Verdict.PASS:
+        said = f"{judgement.reason}; {said}"
+    return replace(judgement, verdict=Verdict.INCONCLUSIVE, reason=said)

@@ -19,7 +19,6 @@ from ringctl.core.observing import (
     covered,
     fold,
     gone,
-    series,
     silent,
     step_evidence,
     withheld,
@@ -28,19 +27,15 @@ from ringctl.core.policy import Check, StepMeasure
 from ringctl.core.states import Verdict, WaveKind, WaveState
 from ringctl.core.timing import Instant, Span
 from ringctl.engine import pasts
+from ringctl.engine.hearing import Answer, heard
 from ringctl.engine.parts import Parts
-from ringctl.ports.metrics import Reading
 from ringctl.ports.records import Watched
 
 CONTROL: Final = "*control*"
 """Under this name a wave's control is saved beside its checks' states: no check is called so."""
-WARNINGS_SHOWN: Final = 5
-QUERIES_SHOWN: Final = 4
 
 _LENIENT = frozenset({WaveKind.EXPANSION, WaveKind.RESERVE})
 _NEED_CONTROL = frozenset({"canary-vs-control", "unchanged"})
-
-Answer = Reading | SourceUnavailable | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,21 +157,14 @@ class Scene:
         self, check: Check, state: JudgeState, evidence: Evidence, answer: Answer
     ) -> Mapping[str, object]:
         """Who was expected and who answered: saved with the verdict's numbers."""
-        reporting = sum(cell.n is not None for cell in evidence.touched)
-        heard: dict[str, object] = {"accounts": [reporting, evidence.expected]}
-        if isinstance(answer, Reading) and not evidence.error:
-            heard["series"] = list(series(check, answer, self.watch))
-        if isinstance(answer, Reading):
-            heard["queries"] = list(answer.queries[:QUERIES_SHOWN])
-        if isinstance(answer, Reading) and answer.warnings:
-            heard["warnings"] = list(answer.warnings[:WARNINGS_SHOWN])
+        found = heard(check, evidence, answer, self.watch)
         if counters_of(check):
-            heard["control_accounts"] = len(self.control)
-            heard["control_note"] = self.no_control or str(self.chosen)
+            found["control_accounts"] = len(self.control)
+            found["control_note"] = self.no_control or str(self.chosen)
             failed = pasts.note(state)
             if failed:
-                heard["history_error"] = failed
-        return heard
+                found["history_error"] = failed
+        return found
 
     def _said(
         self, check: Check, judgement: Judgement, evidence: Evidence, numbers: Mapping[str, object]

@@ -20,7 +20,8 @@ from ringctl.core.policy import Check, Counter
 from ringctl.core.states import OPEN_ROLLOUT_STATES, WaveState
 from ringctl.core.timing import Instant, Span
 from ringctl.engine import pasts
-from ringctl.engine.looking import CONTROL, Answer, Scene, Seen, chosen_control, stored_control
+from ringctl.engine.hearing import Answer, whole
+from ringctl.engine.looking import CONTROL, Scene, Seen, chosen_control, stored_control
 from ringctl.engine.parts import Parts
 from ringctl.ports.records import LookRecord, Watched
 
@@ -113,12 +114,9 @@ class Observer:
     ) -> Answer:
         try:
             source = self.parts.source(rollout.policy.sources[name])
-            reading = source.read(counters, self.timeout_s, accounts=accounts)
+            return whole(source.read(counters, self.timeout_s, accounts=accounts))
         except SourceUnavailable as error:
             return error
-        if reading.partial:
-            return SourceUnavailable("the source answered in part", code="RC8006")
-        return reading
 
     def _pasts(
         self, rollout: Rollout, scene: Scene, checks: Iterable[Check], answers: Mapping[str, Answer]

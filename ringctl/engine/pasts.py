@@ -26,7 +26,7 @@ COARSE: Final[Span] = HOUR
 FINE: Final[Span] = 5 * MINUTE
 FINE_UP_TO: Final[Span] = 12 * HOUR
 SLOW_S: Final = 20.0
-"""How long the whole answer may take."""
+"""How long the whole answer may take, unless somebody is in a hurry."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +53,13 @@ def ask(
     accounts: Collection[str],
     until_us: Instant,
     clock: Clock,
+    *,
+    within_s: float = SLOW_S,
 ) -> Past | None:
-    """The past of the checks' counters up to `until_us`; None where the source has none to tell."""
+    """The past of the checks' counters up to `until_us`, or why not; None where the source has none to tell.
+
+    `within_s`: how long the whole answer may take.
+    """
     if not isinstance(source, RangeSource):
         return None
     span = max(check.history_us for check in checks)
@@ -63,7 +68,7 @@ def ask(
     for check in checks:
         counters.update(dict.fromkeys(counters_of(check)))
     to_us = until_us // step_us * step_us  # the same grid for every node and every try
-    deadline = clock.monotonic() + SLOW_S
+    deadline = clock.monotonic() + within_s
     try:
         tracks = source.history(
             tuple(counters),
@@ -71,9 +76,9 @@ def ask(
             from_us=to_us - span // step_us * step_us,
             to_us=to_us,
             step_us=step_us,
-            timeout_s=SLOW_S / 2,
+            timeout_s=min(SLOW_S / 2, within_s),
         )
-        return Past(tracks=tuple(_in_time(tracks, deadline, clock)), step_us=step_us)
+        return Past(tracks=tuple(_in_time(tracks, deadline, clock, within_s)), step_us=step_us)
     except SourceUnavailable as error:
         return Past(error=f"{error.code}: {error.message}")
 
@@ -102,8 +107,8 @@ def note(state: JudgeState) -> str:
     return str(asked.get("error", "")) if isinstance(asked, Mapping) else ""
 
 
-def _in_time(tracks: Iterator[Track], deadline: float, clock: Clock) -> Iterator[Track]:
+def _in_time(tracks: Iterator[Track], deadline: float, clock: Clock, within_s: float) -> Iterator[Track]:
     for track in tracks:
         if clock.monotonic() > deadline:
-            raise SourceUnavailable(f"its history took longer than {SLOW_S:.0f} s", code="RC8004")
+            raise SourceUnavailable(f"its history took longer than {within_s:.0f} s", code="RC8004")
         yield track

@@ -12,10 +12,12 @@ from ringctl.core.policy import Check, Count, Ratio
 from ringctl.core.timing import MINUTE
 from ringctl.engine.outlook import Forecast, Pace, Rate, Stand
 from ringctl.gates import ideal, own_past, power
+from ringctl.gates.asked import counts_events, directions
 from ringctl.gates.evidence import ALONE
 from ringctl.gates.power import Ceiling, Margin, Scale
 from ringctl.gates.scatter import UNLEARNT_PHI, caution
-from ringctl.gates.split import Split, counts_events, directions
+from ringctl.gates.split import Split
+from ringctl.settings.gates import LEAST_CHANGE, MOST_CEILING
 
 SPLIT_SHARE = Split.part
 """The least share of a check's level that its comparison of counts is left with by the other judges."""
@@ -23,6 +25,7 @@ BESIDE = ("canary-vs-control", "unchanged")
 DRIFTS = "compared with no control: what moves all accounts alike is taken for harm"
 OVER = 2.0
 """The multiple of a ceiling that is asked about: a limit asks for no size of harm."""
+ROUNDING = 1e-9
 
 
 def plan_minutes(check: Check, learnt: Learnt, pace: Pace) -> tuple[float | None, str]:
@@ -201,6 +204,12 @@ class _Plan:
             return replace(
                 line, known=True, events=0.0, passes=self.samples(self.weight), sees=0.0, note=said
             )
+        full = next((harm for harm in harms if not self.room(harm)), None)
+        if full is not None:
+            return replace(
+                line, known=True, events=events * self.weight, harm=full, needs=None, clears=None,
+                note=f"{self.cannot(full)}: {self.instead()}",
+            )  # fmt: skip
         scale = self.scale(self.weight, events)
         slowest = max(harms, key=lambda one: power.minutes_to_see(scale, one, one))
         twice = 2.0 if slowest > 1 else 0.5
@@ -215,6 +224,11 @@ class _Plan:
             smallest=power.smallest_seen(scale, line.bake, slowest),
             passes=self.taken(self.passing(self.weight, events, harms)),
         )
+        if found.smallest is not None and not self.room(found.smallest):
+            found = replace(found, smallest=None)
+        if not self.room(twice):
+            note = self.cannot(twice) if found.passes is not None else ""
+            found = replace(found, doubles=None, note=note)
 
         def enough(size: int) -> bool:
             weight = size * self.weight / self.stand.accounts
@@ -223,6 +237,36 @@ class _Plan:
             return max(seen, self.passing(weight, events, harms)) <= line.most
 
         return self.with_way_out(found, enough)
+
+    @property
+    def share(self) -> float | None:
+        """The share of bad ones when nothing is wrong, where it is known."""
+        events, samples = self.rate.events, self.rate.samples
+        if isinstance(self.check.measure, Count) or events is None or not samples:
+            return None
+        return min(1.0, events / samples)
+
+    def room(self, ratio: float) -> bool:
+        """Whether the rate can rise so far: of all events no more than all are bad."""
+        return self.share is None or self.share * ratio <= 1 + ROUNDING
+
+    def cannot(self, ratio: float) -> str:
+        rise = "double" if ratio == OVER else f"rise to {ratio:.3g} times"
+        return f"a rate of {100 * (self.share or 0.0):.3g} % cannot {rise}"
+
+    def instead(self) -> str:
+        """What to ask for where the harm asked about cannot come. A ceiling is at most 50 %."""
+        measure, share = self.check.measure, self.share or 0.0
+        ways = ["a smaller `increase`"] if share * (1 + LEAST_CHANGE) <= 1 else []
+        if share < MOST_CEILING:
+            return f"ask for {', or '.join([*ways, 'a `ceiling`'])}"
+        other = (
+            "`bad` instead of `good`"
+            if isinstance(measure, Ratio) and measure.good
+            else "`good` instead of `bad`"
+        )
+        asked = f"ask for {ways[0]}, or " if ways else ""
+        return f"{asked}count the other events ({other})"
 
     def taken(self, minutes: float) -> float | None:
         """Never less than a look takes."""

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from ringctl.core import learning
-from ringctl.core.errors import RingctlError, SourceUnavailable
+from ringctl.core.errors import RingctlError
 from ringctl.core.learning import Past
 from ringctl.core.observing import Watch, counters_of, fold
 from ringctl.core.policy import Check, Count, Counter, SourceSpec
 from ringctl.core.timing import MINUTE, SECOND, Span, human
 from ringctl.core.tracks import from_tracks
 from ringctl.engine import pasts
+from ringctl.engine.hearing import whole
 from ringctl.engine.outlook import Rate
-from ringctl.gates.split import counts_events
+from ringctl.gates.asked import counts_events
 from ringctl.ports.clock import Clock
 from ringctl.ports.metrics import MetricSource, RangeSource, Reading
 
@@ -101,10 +102,7 @@ def _read(source: MetricSource, checks: Sequence[Check], asking: Asking) -> Read
     counters: dict[Counter, None] = {}
     for check in checks:
         counters.update(dict.fromkeys(counters_of(check)))
-    reading = source.read(tuple(counters), READ_S, accounts=asking.names)
-    if reading.partial:
-        raise SourceUnavailable("the source answered in part", code="RC8006")
-    return reading
+    return whole(source.read(tuple(counters), READ_S, accounts=asking.names))
 
 
 def of_cells(check: Check, cells: Sequence[Past], asking: Asking, source: str) -> Rate:

@@ -5,12 +5,13 @@
     {"t": 10, "account": "a17", "event": "start"}                                            optional: start | done
 `t` is in minutes; numbers are what happened in the interval up to `t`. null is missing, as is a line that is not
 there; so are NaN, infinities and numbers beyond the bounds of `core.magnitudes`, with a warning. The order of the
-lines, and a line that stands twice, change nothing; two lines for the same thing that disagree are missing.
+lines, and a line that stands twice, change nothing; two lines for the same thing that disagree are missing. An
+account may be control first and canary later; a file in which it is both at the same `t` is refused.
 """
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -85,6 +86,7 @@ def parse(lines: Iterable[bytes | str], path: str, checks: Mapping[str, Check]) 
     only = recordable[0] if len(recordable) == 1 else ""
     kinds = {name: _kind(check) for name, check in checks.items()}
     rows: list[Row] = []
+    places: list[int] = []
     found = Recording()
     findings: list[Finding] = []
     unclear: list[int] = []
@@ -110,10 +112,12 @@ def parse(lines: Iterable[bytes | str], path: str, checks: Mapping[str, Check]) 
             found.events.append(one)
         else:
             rows.append(one)
+            places.append(number)
             if one.n is not None and not _clear(one):
                 unclear.append(number)
+    findings += _in_both(rows, places, path)
     if findings:
-        raise InvalidInput(findings)
+        raise InvalidInput(findings[:MOST_FINDINGS])
     found.rows, disagree = _settled(rows)
     found.events.sort()
     if unclear:
@@ -221,6 +225,28 @@ def _clear(row: Row) -> bool:
     return row.n is not None and row.n < math.inf and row.y is not None and row.y < math.inf
 
 
+def _in_both(rows: Sequence[Row], places: Sequence[int], path: str) -> Iterator[Finding]:
+    """Lines that call an account canary where an earlier one calls it control at the same time, or the reverse."""
+    canary = {row[:2] for row in rows if row.cohort == "canary"}
+    both = {row[:2] for row in rows if row.cohort == "control" and row[:2] in canary}
+    if not both:
+        return
+    first: dict[tuple[float, str], tuple[str, int]] = {}
+    for row, place in zip(rows, places, strict=True):
+        if row[:2] not in both:
+            continue
+        cohort, line = first.setdefault(row[:2], (row.cohort, place))
+        if cohort != row.cohort:
+            yield Finding(
+                code=WRONG_LINE,
+                message=f"{row.account} is {row.cohort} here and {cohort} in line {line}, both at t {row.t:g}",
+                path=path,
+                line=place,
+                column=1,
+                hint="an account may be control first and canary later, not both at once",
+            )
+
+
 def _settled(rows: list[Row]) -> tuple[list[Row], int]:
     """Rows in order, each time, account and check once; those that disagree are missing. And how many did."""
     rows.sort(key=_order)
@@ -231,8 +257,7 @@ def _settled(rows: list[Row]) -> tuple[list[Row], int]:
         if not found or found[-1][:2] != clear[:2] or found[-1].check != clear.check:
             found.append(clear)
         elif found[-1] != clear:
-            cohort = "canary" if "canary" in {found[-1].cohort, clear.cohort} else "control"
-            found[-1] = clear._replace(n=None, y=None, cohort=cohort)
+            found[-1] = clear._replace(n=None, y=None)
             disagree, last = disagree + (last != len(found)), len(found)
     return found, disagree
 

@@ -62,7 +62,9 @@ def remember(
             yield from _lines(check, values, memory, zero_us)
 
 
-def raw_values(source: RangeSource, checks: Sequence[Check], memory: Memory) -> Values:
+def raw_values(
+    source: RangeSource, checks: Sequence[Check], memory: Memory, *, timeout_s: float = TIMEOUT_S
+) -> Values:
     """Time -> counter -> account -> raw value, of all that the checks read. Raises SourceUnavailable."""
     counters: dict[Counter, None] = {}
     for check in checks:
@@ -74,7 +76,7 @@ def raw_values(source: RangeSource, checks: Sequence[Check], memory: Memory) -> 
         from_us=memory.from_us,
         to_us=memory.to_us,
         step_us=memory.step_us,
-        timeout_s=TIMEOUT_S,
+        timeout_s=timeout_s,
     )
     for track in tracks:
         for at_us, value in track.points:

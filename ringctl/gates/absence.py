@@ -12,12 +12,15 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from ringctl.core.judging import Judgement
+from ringctl.core.learning import Learnt, N, Owns, Y
 from ringctl.core.policy import Check
 from ringctl.core.states import Verdict
+from ringctl.gates.asked import directions
 
 NEGLIGIBLE: Final = (
     0.01  # a share of bad ones, or events a minute and account, too small to hold a release for
 )
+LEAST_RATE: Final = 1e-4  # the same where much less was usual
 BETWEEN: Final = 0.38  # R's second ratio is h^0.38: 1.3 for h = 2 (GATE 5.6)
 MOST: Final = 600.0  # a log beyond which evidence is not told apart
 
@@ -42,18 +45,23 @@ def evidence(logs: Sequence[float], phi: float = 1.0) -> float:
     return sum(math.exp(max(-MOST, min(MOST, log / phi))) for log in logs) / len(logs)
 
 
-def of_anything(check: Check, n: float, where: str, numbers: Mapping[str, object]) -> Judgement:
-    """No event was ever seen, on neither side: a ratio of nothing to nothing says nothing.
+def of_anything(check: Check, learnt: Learnt, n: float, numbers: Mapping[str, object]) -> Judgement:
+    """No event was seen since the first intent, on neither side: a ratio of nothing to nothing says nothing.
 
     n trials without an event rule out every rate above ln(1/miss)/n, with a chance of at most `miss` to be wrong.
-    PASS from 1 % on: 300 trials for a miss of 5 %. Zero events in real exposure are good evidence; in a handful of
-    trials they are none.
+    PASS when that rate is the harm asked about times what was usual before, but no less than 0.01 %, or 1 % where
+    nothing was ever seen (300 trials for a miss of 5 %). Zero events in real exposure are good evidence; in a handful
+    of trials they are none.
     """
-    needed = math.log(1 / check.miss) / NEGLIGIBLE
+    both = directions(check)
+    said = f"no event at all, in {n:.0f} samples of the wave or in control"
+    if not min(both) > 1:  # where a fall is asked about, nothing at all is silence
+        return Judgement(verdict=Verdict.INCONCLUSIVE, reason=said, numbers=numbers)
+    rows = learnt.own.rows.values() if isinstance(learnt.own, Owns) else ()
+    usual = sum(row[Y] for row in rows) / max(1.0, sum(row[N] for row in rows))
+    rate = min(NEGLIGIBLE, max(LEAST_RATE, max(both) * usual)) if usual > 0 else NEGLIGIBLE
+    needed = math.log(1 / check.miss) / rate
     if n >= needed:
-        reason = f"no event at all, {where}, in {n:.0f} samples of the canary; {NEGLIGIBLE:.0%} is ruled out"
-        return Judgement(verdict=Verdict.PASS, reason=reason, numbers=numbers)
-    reason = (
-        f"no event at all, {where}, in {n:.0f} samples of the canary; {needed:.0f} rule out {NEGLIGIBLE:.0%}"
-    )
+        return Judgement(verdict=Verdict.PASS, reason=f"{said}; {rate:.2%} is ruled out", numbers=numbers)
+    reason = f"{said}; {needed:.0f} rule out {rate:.2%}"
     return Judgement(verdict=Verdict.INCONCLUSIVE, reason=reason, numbers=numbers)

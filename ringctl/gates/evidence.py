@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from ringctl.core.judging import Cell, Evidence, Judgement, JudgeState
-from ringctl.core.policy import Check
 from ringctl.core.states import Verdict
 from ringctl.core.timing import MINUTE, Instant, Span
 
 LEAST_ACCOUNTS: Final = 3  # of a wave, for a pass; or all it has (DESIGN 12.13)
 LEAST_SHARE: Final = 0.8
 WORSE_Z: Final = 1.64  # one-sided 5 %
+SUSPECT: Final = 20.0  # evidence of harm from which on nothing passes, though it does not fail yet
+OTHERS: Final = 20.0  # evidence that the harm is not the worst account's alone: one in twenty
 WORST_SHOWN: Final = 5
 
 GRID_UP: Final = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0)  # GATE 5.3
@@ -285,12 +286,23 @@ def shared_ratio(y_c: float, n_c: float, y_k: float, n_k: float) -> float | None
     return ((y_c + q) / n_c) / ((y_k + n_k / (n_c + n_k)) / n_k)
 
 
-def alone(check: Check, touched: int, worse: int, e: float, ratio: float) -> bool:
-    """Whether one account may fail a check by itself: it is the only one touched so far.
+def together(logs: Sequence[float], weights: Sequence[float] = ()) -> float:
+    """The mean of likelihood ratios over a grid, by `weights` (default: equally).
+
+    What the accounts without the worst one show by themselves. Like E it may be looked at again and again, which a
+    limit in standard deviations may not: an account that is really broken keeps E up for hours, and in hours chance
+    takes the others over any such limit.
+    """
+    shares = weights or [1 / len(logs)] * len(logs)
+    total = sum(share * math.exp(min(MOST_LOG, log)) for log, share in zip(logs, shares, strict=True))
+    return min(HIGHEST, total)
+
+
+def alone(harm: float, level: float, e: float, ratio: float) -> bool:
+    """Whether the only account touched so far may fail a check by itself.
 
     A canary goes one account at a time (a failure budget of 0 allows one in flight). Waiting for a second
     account would mean doing a known harm once more, so the only one counts, at a price: ten times the
     evidence and the full harm asked for (decision record 0006, beside DESIGN 12.20).
     """
-    full = 1 + (check.fail_if.increase or 0.0)
-    return touched == 1 and worse == 1 and e >= ALONE / check.false_alarm and ratio >= full
+    return e >= ALONE * level and (ratio >= harm if harm > 1 else ratio <= harm)

@@ -14,10 +14,11 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
-from ringctl.core.judging import Cell
+from ringctl.core.judging import Cell, Evidence, JudgeState
 from ringctl.core.learning import Learnt, N, Owns, Y
 from ringctl.core.policy import Check, Count
 from ringctl.gates import scatter
+from ringctl.gates.evidence import mapping
 
 TAU: Final = 0.5  # how far two groups are thought to differ, on the log scale (GATE 5.2)
 CERTAIN: Final = 1.28  # 90 % of a normal distribution lie below
@@ -136,6 +137,15 @@ def spread(row: Sequence[float], counts: Counts) -> list[float]:
     num = sum((y - e * p) ** 2 for e, y in counts.values())
     den = p * sum(e * (1 - e / e_all) for e, _ in counts.values())
     return [row[0] + num, row[1] + den, row[2] + y_all]
+
+
+def with_bursts(check: Check, state: JudgeState, evidence: Evidence) -> dict[str, object]:
+    """The state with what all accounts that nothing was done to yet show in this look, unless days are known."""
+    if evidence.learnt.settled:
+        return dict(state)
+    rates = Rates(check, evidence.learnt)
+    there = counted((*evidence.touched, *evidence.control), rates, after=False)
+    return {**state, "bursts": scatter.added(mapping(state, "bursts"), evidence.at_us, there, rates.noise)}
 
 
 def dispersion(learnt: Learnt, seen: scatter.ScatterState) -> float:

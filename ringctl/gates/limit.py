@@ -4,15 +4,16 @@
 shared database), and the one left in the last ring. On the wave's accounts together, n events and y bad of a look:
     log L(b) = [ y ln(b/p) + (n - y) ln((1-b)/(1-p)) ] / phi
 FAIL: b = 1.5 p, 2 p, 5 p, 20 p (at most 1 - (1-p)/10); E = sum of stakes x L + rest >= 1/alpha from the first intent
-    on, at any look, AND the excess is not one account's alone (DESIGN 12.20): two are clearly above the ceiling, or
-    the others together still are, or the wave has but one, with ten times the evidence (decision record 0006).
-    Counted since the change began by the look of it: since the cumulative sum of log L(2 p) was last 0.
+    on, at any look, AND the excess is not one account's alone (DESIGN 12.20): without the worst one the mean of L is
+    still 20 or more, or the wave has but one, with ten times the evidence (decision record 0006). That is counted
+    since the change began by the look of it: since the cumulative sum of log L(2 p) was last 0.
 PASS: the same the other way, b = 0.5 p and 0.8 p: mean of the two products over complete looks >= 1/miss, against
     "the share is p or more". A release whose true share is p or more passes with a chance of at most `miss`, however
     often it is looked at; one between 0.8 p and p is neither, and holds.
 Given its past, each look's L has a mean of at most 1 for any share at or below p (FAIL), at or above p (PASS): a
 supermartingale, and Ville's inequality holds at every look. phi treats phi events as one: what was learnt of how
-events cluster (`Learnt.phi`), 2 where nothing was.
+events cluster (`Learnt.phi`), 2 where nothing was, and with less than two days of past no less than accounts that
+nothing was done to show meanwhile (`scatter`): what came since the last stake, and all of PASS, by what is known now.
 """
 
 import math
@@ -22,8 +23,11 @@ from typing import Final
 from ringctl.core.judging import Evidence, Judgement, JudgeState
 from ringctl.core.policy import Check, Ratio
 from ringctl.core.states import Verdict
+from ringctl.gates import absence
 from ringctl.gates.evidence import (
     ALONE,
+    OTHERS,
+    SUSPECT,
     WORSE_Z,
     WORST_SHOWN,
     Stakes,
@@ -34,9 +38,11 @@ from ringctl.gates.evidence import (
     mapping,
     no_answer,
     stakes,
+    together,
     undecided,
     unheard,
 )
+from ringctl.gates.exposure import dispersion, with_bursts
 from ringctl.gates.scatter import UNLEARNT_PHI
 
 ABOVE: Final = (1.5, 2.0, 5.0, 20.0)
@@ -64,7 +70,8 @@ class Limit:
         limit = _ceiling(check)
         if limit is None:
             return state, undecided("no ceiling is asked for", {"judge": self.name})
-        phi = evidence.learnt.phi or UNLEARNT_PHI
+        state = with_bursts(check, state, evidence)
+        phi = max(evidence.learnt.phi or UNLEARNT_PHI, dispersion(evidence.learnt, mapping(state, "bursts")))
         after = _folded(limit, phi, state, evidence)
         earlier = earlier_fail(state)
         if earlier is not None:
@@ -89,15 +96,20 @@ def log_ratio(share: float, limit: float, n: float, y: float) -> float:
 
 
 def _folded(limit: float, phi: float, state: JudgeState, evidence: Evidence) -> dict[str, object]:
-    """The next state. up: stakes; pass: two logs; sum, done: [n, y] since the intents, and in complete looks; w: the
-    cumulative sum; a: account -> [n, y] since it was 0."""
+    """The next state. up: stakes, open: logs since the last one was opened; pass: two logs; sum, done: [n, y] since
+    the intents, and in complete looks; w: the cumulative sum; a: account -> [n, y] since it was 0; bursts: `scatter`.
+    """
     after: dict[str, object] = dict(state)
     there = {name: (n, min(n, y)) for name, (n, y) in fresh(evidence.touched, after=True).items() if n > 0}
     if not there:
         return after
     n, y = sum(one[0] for one in there.values()), sum(one[1] for one in there.values())
-    logs = [log_ratio(share, limit, n, y) / phi for share in rates_above(limit)]
-    after["up"] = _stakes(state).at(evidence.at_us).times(logs).row()
+    then, logs = _stakes(state), floats(state, "open", len(ABOVE))
+    now = then.at(evidence.at_us, logs=[log / phi for log in logs])
+    if now.opened > then.opened:
+        logs = [0.0] * len(ABOVE)
+    gains = [log_ratio(share, limit, n, y) for share in rates_above(limit)]
+    after |= {"up": now.row(), "open": [log + more for log, more in zip(logs, gains, strict=True)]}
     after["sum"] = _added(floats(state, "sum", 2), n, y)
     gain = log_ratio(rates_above(limit)[ABOVE.index(TRACKED)], limit, n, y) / phi
     w = min(MOST_LOG, floats(state, "w", 1)[0] + gain)
@@ -110,17 +122,16 @@ def _folded(limit: float, phi: float, state: JudgeState, evidence: Evidence) -> 
     if evidence.complete:
         after["done"] = _added(floats(state, "done", 2), n, y)
         logs = floats(state, "pass", len(BELOW))
-        gains = [log_ratio(times * limit, limit, n, y) / phi for times in BELOW]
-        after["pass"] = [
-            max(-MOST_LOG, min(MOST_LOG, log + more)) for log, more in zip(logs, gains, strict=True)
-        ]
+        gains = [log_ratio(times * limit, limit, n, y) for times in BELOW]
+        after["pass"] = [log + more for log, more in zip(logs, gains, strict=True)]
     return after
 
 
 def _judge(check: Check, limit: float, phi: float, now: tuple[JudgeState, Evidence]) -> Judgement:
     state, evidence = now
-    e, level = _stakes(state).evidence, 1 / check.false_alarm
-    absent = sum(math.exp(log) for log in floats(state, "pass", len(BELOW))) / len(BELOW)
+    tempered = [log / phi for log in floats(state, "open", len(ABOVE))]
+    e, level = _stakes(state).times(tempered).evidence, 1 / check.false_alarm
+    absent = absence.evidence(floats(state, "pass", len(BELOW)), phi)
     (n, y), (n_done, y_done) = floats(state, "sum", 2), floats(state, "done", 2)
     numbers: dict[str, object] = {
         "judge": Limit.name, "e": e, "level": level, "e_pass": absent, "level_pass": 1 / check.miss, "phi": phi,
@@ -135,7 +146,7 @@ def _judge(check: Check, limit: float, phi: float, now: tuple[JudgeState, Eviden
     if lacking:
         return undecided(lacking, numbers)
     against = f"(E = {absent:.3g}, PASS from {1 / check.miss:.3g})"
-    if absent >= 1 / check.miss:
+    if absent >= 1 / check.miss and e < SUSPECT:
         return Judgement(
             verdict=Verdict.PASS,
             reason=f"{100 * y_done / n_done:.3g} % are bad; {100 * limit:g} % or more is ruled out {against}",
@@ -156,11 +167,11 @@ def _raised(
     z = {name: _excess(row, limit, phi) for name, row in rows.items()}
     worst = sorted(z, key=lambda name: (-z[name], name))
     clearly = sum(one >= WORSE_Z for one in z.values())
-    others = [sum(rows[name][place] for name in worst[1:]) for place in range(2)]
-    rest = _excess(others, limit, phi)
+    n, y = (sum(rows[name][place] for name in worst[1:]) for place in range(2))
+    rest = together([log_ratio(share, limit, n, y) / phi for share in rates_above(limit)])
     numbers = {**numbers, "worse": clearly, "without_worst": rest}
     lone = evidence.expected == 1 and float(str(numbers["e"])) >= ALONE * float(str(numbers["level"]))
-    if clearly >= 2 or rest >= WORSE_Z or lone:
+    if rest >= OTHERS or lone:
         return Judgement(verdict=Verdict.FAIL, reason=said, numbers=numbers, worst=tuple(worst[:WORST_SHOWN]))
     why = f"without {worst[0]} it is not" if clearly else "not of late"
     return undecided(f"{said}, but {why}: one account alone does not fail this check", numbers, *worst)

@@ -11,7 +11,6 @@ the accounts' own rate over hours and days where they are known (`Learnt.drift`)
 not. Remembered baselines rang falsely in 20 % of drifting bakes without it (GATE 0): prefer a control.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -20,25 +19,26 @@ from ringctl.core.judging import Evidence, Judgement, JudgeState
 from ringctl.core.learning import MINUTES, Learnt, N, Owns, Y
 from ringctl.core.policy import Check, Count
 from ringctl.core.states import Verdict
-from ringctl.gates import absence, scatter
+from ringctl.gates import absence, asked
+from ringctl.gates.asked import directions, ratios
 from ringctl.gates.evidence import (
-    HIGHEST,
+    OTHERS,
+    SUSPECT,
     WORSE_Z,
     WORST_SHOWN,
     alone,
     earlier_fail,
     excess,
     fresh,
-    grid,
-    grid_down,
     keep_fail,
     log_likelihood,
     mapping,
     no_answer,
+    together,
     undecided,
     unheard,
 )
-from ringctl.gates.exposure import Rates, counted, dispersion
+from ringctl.gates.exposure import dispersion, with_bursts
 from ringctl.gates.scatter import UNLEARNT_PHI
 
 NAME: Final = "before-vs-after"
@@ -85,11 +85,7 @@ def _folded(check: Check, state: JudgeState, evidence: Evidence) -> dict[str, ob
             row[DONE_N] += n
             row[DONE_Y] += y
     after: dict[str, object] = {**state, "a": rows}
-    if not evidence.learnt.settled:
-        rates = Rates(check, evidence.learnt)
-        there = counted((*evidence.touched, *evidence.control), rates, after=False)
-        after["bursts"] = scatter.added(mapping(state, "bursts"), evidence.at_us, there, rates.noise)
-    return after
+    return with_bursts(check, after, evidence)
 
 
 def _past(learnt: Learnt) -> Mapping[str, Sequence[float]]:
@@ -106,25 +102,27 @@ def _pairs(check: Check, state: JudgeState, learnt: Learnt, *, done: bool) -> di
     }
 
 
-def evidence_for(pairs: Mapping[str, _Pair], r: float, margin: float, phi: float) -> float:
-    """Log of L_r over all accounts, divided by phi."""
+def evidence_for(pairs: Mapping[str, _Pair], r: float, harm: float, phi: float) -> float:
+    """Log of L_r over all accounts, divided by phi; the margin leans against seeing `harm`."""
+    margin = MARGIN if harm > 1 else 1 / MARGIN
     return sum(log_likelihood(r, one.share(margin), one.y_a, one.y_b) for one in pairs.values()) / phi
+
+
+def _absent(done: Mapping[str, _Pair], harm: float, phi: float) -> float:
+    """Evidence that a ratio of `harm` is absent."""
+    bad = evidence_for(done, harm, 1 / harm, phi)
+    return absence.evidence([evidence_for(done, r, 1 / harm, phi) - bad for r in absence.ratios(harm)])
 
 
 def _judge(check: Check, state: JudgeState, evidence: Evidence) -> Judgement:
     learnt = evidence.learnt
     phi = max(learnt.drift or UNLEARNT_PHI, dispersion(learnt, mapping(state, "bursts")))
     since, done = (_pairs(check, state, learnt, done=one) for one in (False, True))
-    rise = check.fail_if.increase
-    harm = 1 + rise if rise is not None else 1 - (check.fail_if.decrease or 0.0)
-    ratios, margin = (grid(harm - 1), MARGIN) if harm > 1 else (grid_down(1 - harm), 1 / MARGIN)
-    logs = [evidence_for(since, r, margin, phi) for r in ratios]
-    e = sum(math.exp(min(log, math.log(HIGHEST))) for log in logs) / len(logs)
-    lean = evidence_for(done, harm, 1 / margin, phi)
-    absent = absence.evidence(
-        [min(absence.MOST, evidence_for(done, r, 1 / margin, phi) - lean) for r in absence.ratios(harm)]
-    )
-    level = 1 / check.false_alarm
+    both = directions(check)
+    level = len(both) / check.false_alarm
+    found = {harm: together([evidence_for(since, r, harm, phi) for r in ratios(harm)]) for harm in both}
+    harm = max(both, key=lambda one: found[one])
+    e, absent = found[harm], min(_absent(done, one, phi) for one in both)
     ratio, ratio_done = _pooled(since), _pooled(done)
     n_before, n_done = sum(one.n_b for one in since.values()), sum(one.n_a for one in done.values())
     numbers: dict[str, object] = {
@@ -132,24 +130,24 @@ def _judge(check: Check, state: JudgeState, evidence: Evidence) -> Judgement:
         "phi": phi, "ratio": ratio, "ratio_done": ratio_done, "n_before": n_before, "n_done": n_done,
     }  # fmt: skip
     if e >= level and ratio is not None and (ratio - 1) * (harm - 1) > 0:
-        return _raised(check, since, (harm, e, ratio, phi, numbers))
+        return _raised(since, (harm, e, ratio, phi, numbers))
     lacking = unheard(evidence)
     if not lacking and not (n_before >= check.min_samples and n_done >= check.min_samples):
         lacking = f"{n_before:.0f} samples before and {n_done:.0f} after, {check.min_samples} are needed"
     if lacking:
         return undecided(lacking, numbers)
     if not any(one.y_b > 0 or one.y_a > 0 for one in since.values()):
-        return absence.of_anything(check, n_done, "before or after", numbers)
-    asked = f"a {'rise' if harm > 1 else 'fall'} to {harm:.3g} times"
-    if absent >= 1 / check.miss and e < level and ratio_done is not None:
+        return absence.of_anything(check, learnt, n_done, numbers)
+    harmful = asked.said(*both)
+    if absent >= 1 / check.miss and e < SUSPECT and ratio_done is not None:
         return Judgement(
             verdict=Verdict.PASS,
-            reason=f"{ratio_done:.2f} times what the same accounts had before; {asked} is ruled out "
+            reason=f"{ratio_done:.2f} times what the same accounts had before; {harmful} is ruled out "
             f"(E = {absent:.3g}, PASS from {1 / check.miss:.3g})",
             numbers=numbers,
         )
     return undecided(
-        f"{asked} is not ruled out yet (E = {absent:.3g}, PASS from {1 / check.miss:.3g})", numbers
+        f"{harmful} is not ruled out yet (E = {absent:.3g}, PASS from {1 / check.miss:.3g})", numbers
     )
 
 
@@ -168,31 +166,22 @@ def _pooled(pairs: Mapping[str, _Pair]) -> float | None:
 
 
 def _raised(
-    check: Check, pairs: Mapping[str, _Pair], found: tuple[float, float, float, float, Mapping[str, object]]
+    pairs: Mapping[str, _Pair], found: tuple[float, float, float, float, Mapping[str, object]]
 ) -> Judgement:
     """The evidence is over its level: FAIL, unless it is one account's alone."""
     harm, e, ratio, phi, numbers = found
-    sign = 1 if harm > 1 else -1
+    sign, level = (1 if harm > 1 else -1), float(str(numbers["level"]))
     z = {account: sign * excess(one.y_a, one.y_b, one.share(1.0), phi) for account, one in pairs.items()}
     worst = sorted(z, key=lambda one: (-z[one], one))
-    worse = [one for one in worst if z[one] >= WORSE_Z]
-    others = _together({name: one for name, one in pairs.items() if name != worst[0]}, phi) * sign
-    said = f"{ratio:.2f} times what the same accounts had before (E = {e:.3g}, FAIL from {1 / check.false_alarm:.3g})"
-    numbers = {**numbers, "worse": len(worse), "without_worst": others}
-    if len(worse) >= 2 or others >= WORSE_Z or alone(check, len(z), len(worse), e, ratio):
+    rest = {name: one for name, one in pairs.items() if name != worst[0]}
+    others = together([evidence_for(rest, r, harm, phi) for r in ratios(harm)]) if rest else 0.0
+    said = f"{ratio:.2f} times what the same accounts had before (E = {e:.3g}, FAIL from {level:.3g})"
+    worse = sum(one >= WORSE_Z for one in z.values())
+    numbers = {**numbers, "worse": worse, "without_worst": others}
+    if others >= OTHERS or (not rest and alone(harm, level, e, ratio)):
         return Judgement(verdict=Verdict.FAIL, reason=said, numbers=numbers, worst=tuple(worst[:WORST_SHOWN]))
     return undecided(
         f"{said}, but without {worst[0]} it is not: one account alone does not fail a comparison",
         numbers,
         *worst,
     )
-
-
-def _together(pairs: Mapping[str, _Pair], phi: float) -> float:
-    """The accounts' excess as one number of standard deviations."""
-    over = variance = 0.0
-    for one in pairs.values():
-        q, s = one.share(1.0), one.y_a + one.y_b
-        over += one.y_a - s * q
-        variance += phi * s * q * (1 - q)
-    return over / math.sqrt(variance) if variance > 0 else 0.0

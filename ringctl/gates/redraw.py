@@ -7,7 +7,8 @@ e_i = its trials at its own past rate (`exposure`), d_i = events over expected o
 moment: what all accounts do alike, by day and night, cancels out, also for accounts that began later. The canary's
 sum is compared with that of M = 20/alpha random draws of as many accounts out of both:
     FAIL when (1 + draws that reach it)/(M + 1) <= alpha/20, AND the harm is not one account's alone (DESIGN 12.20):
-    two are clearly worse, or the others together still are.
+    without its worst account the canary's sum is still 2.81 standard deviations above what is to be expected (5 %
+    over 20 tests).
 Exact where the canary is a random draw, whatever bursts and sizes do: then all draws are alike beforehand (ties count
 against the canary). A test stops at the first draw that reaches the sum when there can be none, so healthy ones cost
 next to nothing. Where M draws are more than `MOST_STEPS` steps of work, Hoeffding's bound stands in for them:
@@ -32,7 +33,6 @@ from ringctl.core.policy import Check, Ratio
 from ringctl.core.states import Verdict
 from ringctl.core.timing import MINUTE, Instant, Span
 from ringctl.gates.evidence import (
-    WORSE_Z,
     WORST_SHOWN,
     earlier_fail,
     floats,
@@ -43,6 +43,7 @@ from ringctl.gates.evidence import (
 from ringctl.gates.exposure import Rates, counted
 
 LOOKS: Final = 20
+OTHERS_Z: Final = 2.81
 TIMES_US: Final[tuple[Span, ...]] = tuple(
     round(15 * 96 ** (place / (LOOKS - 1)) * MINUTE) for place in range(LOOKS)
 )
@@ -222,15 +223,14 @@ def _tested(state: JudgeState, numbers: dict[str, object], level: float) -> tupl
 
 
 def _several(values: Sequence[int], k: int) -> bool:
-    """Whether two accounts are clearly worse than all are, or the others without the worst one still are."""
+    """Whether the canary is still worse than all are without its worst account: at 5 % over all tests."""
     size = len(values)
     mean = sum(values) / size
     variance = sum((one - mean) ** 2 for one in values) / (size - 1)
     canary = sorted(values[:k], reverse=True)
-    clearly = sum(one - mean >= WORSE_Z * math.sqrt(variance) for one in canary)
     rest = sum(canary[1:]) - (k - 1) * mean
     error = math.sqrt(variance * (k - 1) * (size - k + 1) / size)
-    return clearly >= 2 or (k > 1 and rest >= WORSE_Z * error)
+    return k > 1 and rest >= OTHERS_Z * error
 
 
 def _aside(reason: str, numbers: Mapping[str, object]) -> Judgement:

@@ -4,8 +4,8 @@ At each look, with expected counts e (`exposure`) and events y of the touched ac
 control in the same interval (k), q = m e_c/(m e_c + e_k), m = exp(1.28 se) for a rise, exp(-1.28 se) for a fall:
     log L_r = [ y_c ln r - (y_c + y_k) ln(r q + 1 - q) ] / phi
     FAIL when E = sum of stakes x L_r + rest >= 1/alpha, at any look (Ville's inequality), AND the harm is not one
-    account's alone: two are clearly worse, or the others together still are (DESIGN 12.20), counted since the
-    change began by the look of it: since the last time that the cumulative sum W = max(0, W + log L_h) was 0.
+    account's alone (DESIGN 12.20): without the worst one, the mean of L_r over the grid is still 20 or more. That is
+    counted since the change began by the look of it: since the cumulative sum W = max(0, W + log L_h) was last 0.
 Given the events of a look, without harm each falls to the canary with a chance of at most q, whatever the common
 rate does over time (netflix's count test, arXiv 2011.03567): only the split is tested. Dividing by phi treats phi
 events as one: exact for events that come in batches of phi, else approximate, which is why phi is learnt at several
@@ -26,11 +26,14 @@ from typing import Final
 
 from ringctl.core.judging import Evidence, Judgement, JudgeState
 from ringctl.core.learning import Learnt, N, Owns, Y
-from ringctl.core.policy import Check, Count, Ratio
+from ringctl.core.policy import Check
 from ringctl.core.states import Verdict
 from ringctl.core.timing import Instant
-from ringctl.gates import absence, ceiling, own_past, scatter
+from ringctl.gates import absence, asked, ceiling, own_past, scatter
+from ringctl.gates.asked import UNCHANGED, counts_events, directions, ratios, room
 from ringctl.gates.evidence import (
+    OTHERS,
+    SUSPECT,
     WORSE_Z,
     WORST_SHOWN,
     Stakes,
@@ -39,8 +42,6 @@ from ringctl.gates.evidence import (
     excess,
     floats,
     fresh,
-    grid,
-    grid_down,
     keep_fail,
     leaning,
     log_likelihood,
@@ -48,6 +49,7 @@ from ringctl.gates.evidence import (
     no_answer,
     shared_ratio,
     stakes,
+    together,
     undecided,
     unheard,
 )
@@ -57,22 +59,6 @@ Pairs = Mapping[str, Sequence[float]]
 
 CONTROL_MIN: Final = 5
 LEAN_MOST: Final = 60.0  # what exp can hold, and far beyond what any release does
-UNCHANGED: Final = "unchanged"
-
-
-def counts_events(check: Check) -> bool:
-    """Whether the check counts events: bad ones of all, or plainly."""
-    measure = check.measure
-    return isinstance(measure, Count) or (isinstance(measure, Ratio) and measure.of_counts)
-
-
-def directions(check: Check) -> tuple[float, ...]:
-    """The ratios that are harm: above 1 for a rise, below for a fall."""
-    rise, fall = check.fail_if.increase, check.fail_if.decrease
-    if check.compare == UNCHANGED and rise is not None:
-        return 1 + rise, 1 / (1 + rise)
-    up = (1 + rise,) if rise is not None else ()
-    return (*up, 1 - fall) if fall is not None else up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +76,12 @@ class Look:
         """q, the canary's share of events without harm, leaning so that a `harm` is not seen by mistake."""
         e_c = self.e_c * math.exp(lean if harm > 1 else -lean)
         return e_c / (e_c + self.e_k)
+
+    def shows(self, harm: float, lean: float) -> float:
+        """The mean of the likelihood ratios over the grid."""
+        q, staked = self.share(harm, lean), ratios(harm)
+        logs = [log_likelihood(r, q, self.y_c, self.y_k) / self.phi for r in staked]
+        return together(logs, leaning(staked, harm))
 
     def added(self, row: Sequence[float]) -> list[float]:
         """[y_c, e_c, y_k, e_k] with this look."""
@@ -149,18 +141,18 @@ class Split:
         lacking = self._lacking(check, evidence, state)
         if lacking:
             return undecided(lacking, numbers)
-        if _nothing_anywhere(evidence, running):
-            there = "on neither side, before or after"
-            return absence.of_anything(check, floats(state, "n", 2)[0], there, numbers)
-        if absent >= 1 / check.miss and e < level and ratio_done is not None:
+        if not running[0] > 0 and not running[2] > 0:
+            return absence.of_anything(check, evidence.learnt, floats(state, "n", 2)[0], numbers)
+        if absent >= 1 / check.miss and e < SUSPECT and ratio_done is not None:
             return Judgement(
                 verdict=Verdict.PASS,
-                reason=f"{ratio_done:.2f} times control; {_asked(both)} is ruled out (E = {absent:.3g}, PASS from "
-                f"{1 / check.miss:.3g})",
+                reason=f"{ratio_done:.2f} times control; {asked.said(*both)} is ruled out (E = {absent:.3g}, "
+                f"PASS from {1 / check.miss:.3g})",
                 numbers=numbers,
             )
         return undecided(
-            f"{_asked(both)} is not ruled out yet (E = {absent:.3g}, PASS from {1 / check.miss:.3g})", numbers
+            f"{asked.said(*both)} is not ruled out yet (E = {absent:.3g}, PASS from {1 / check.miss:.3g})",
+            numbers,
         )
 
     def _lacking(self, check: Check, evidence: Evidence, state: JudgeState) -> str:
@@ -186,7 +178,8 @@ def folded(check: Check, state: JudgeState, evidence: Evidence) -> tuple[dict[st
     sum, done: [y_c, e_c, y_k, e_k] since the intents, and of that in complete looks; n: trials of the canary and of
     control in complete looks; up, down: stakes, open_up, open_down: what came since the last one was opened
     (`_staked`); since_up, since_down: what came since the change seems to have begun (`_since`); pass_up, pass_down:
-    see `absence`; phi; bursts: see `scatter`, c, k: [n, y] of the accounts, apart: how accounts differ (`exposure`).
+    see `absence`; phi, se; bursts: see `scatter`, c, k: [n, y] of the accounts, apart: how accounts differ
+    (`exposure`), from so many hours of past.
     """
     after, rates, phi = _known(check, state, evidence)
     canary, control = (
@@ -200,8 +193,8 @@ def folded(check: Check, state: JudgeState, evidence: Evidence) -> tuple[dict[st
         after["bursts"] = scatter.added(mapping(state, "bursts"), evidence.at_us, control, rates.noise)
         seen = dispersion(evidence.learnt, mapping(after, "bursts"))
         phi = 1 + (seen - 1) * scatter.lopsided(mapping(after, "c"), mapping(after, "k"))
-    after["phi"] = [phi]
     se = math.sqrt(rates.doubt(canary, phi) + rates.doubt(control, phi))
+    after |= {"phi": [phi], "se": [se]}
     look = Look(e_c=e_c, y_c=y_c, e_k=e_k, y_k=y_k, se=se, phi=phi)
     after["sum"] = look.added(floats(state, "sum", 4))
     for harm in directions(check):
@@ -225,27 +218,29 @@ def _known(check: Check, state: JudgeState, evidence: Evidence) -> tuple[dict[st
     phi = dispersion(learnt, mapping(state, "bursts"))
     if check.alike:
         return after, Rates(check, learnt), phi
-    if not learnt.settled or "apart" not in state:
+    cv2, at_hours = floats(state, "apart", 2)
+    if not (learnt.settled and cv2 > 0 and at_hours == learnt.hours):
         rows = _past(learnt)
         if not learnt.settled:
             after["c"] = _summed(_pairs(state, "c"), fresh(evidence.touched, after=True))
             after["k"] = control = _summed(_pairs(state, "k"), fresh(evidence.control, after=False))
             rows = _summed(rows, control)
-        after["apart"] = [apart([row for row in rows.values() if row[0] > 0], phi)]
-    return after, Rates(check, learnt, pseudo=1 / floats(after, "apart", 1)[0], phi=phi), phi
+        cv2 = apart([row for row in rows.values() if row[0] > 0], phi)
+        after["apart"] = [cv2, learnt.hours]
+    return after, Rates(check, learnt, pseudo=1 / cv2, phi=phi), phi
 
 
 def _evidence(
     check: Check, state: JudgeState, evidence: Evidence, look: Look, harm: float
 ) -> dict[str, object]:
     """Stakes and evidence of absence, with one more look."""
-    way, ratios = _way(harm), _grid(harm)
+    way, staked = _way(harm), ratios(harm)
     stakes_then, logs = _stakes(state, harm), _open(state, harm)
-    now = stakes_then.at(evidence.at_us, leaning(ratios, harm), [log / look.phi for log in logs])
+    now = stakes_then.at(evidence.at_us, leaning(staked, harm), [log / look.phi for log in logs])
     if now.opened > stakes_then.opened:
-        logs = [0.0] * len(ratios)
+        logs = [0.0] * len(staked)
     q = look.share(harm, _lean(check, look.se, harm))
-    gains = [log_likelihood(r, q, look.y_c, look.y_k) for r in ratios]
+    gains = [log_likelihood(r, q, look.y_c, look.y_k) for r in staked]
     after: dict[str, object] = {
         way: now.row(), f"open_{way}": [log + gain for log, gain in zip(logs, gains, strict=True)]
     }  # fmt: skip
@@ -262,18 +257,8 @@ def _lean(check: Check, se: float, harm: float) -> float:
     for it grows only from (r - 1)/ln r on. Where little is known that room is used up, and the two together must
     reach as far as the level asks (half of it for this, one-sided).
     """
-    least = min(_grid(harm), key=lambda r: abs(math.log(r)))
-    room = abs(math.log((least - 1) / math.log(least)))
     z = NormalDist().inv_cdf(1 - check.false_alarm / 2)
-    return min(LEAN_MOST, max(CERTAIN * se, z * se - room))
-
-
-def _nothing_anywhere(evidence: Evidence, running: Sequence[float]) -> bool:
-    """Whether no event was ever seen: a split of nothing says nothing, and twice nothing is nothing.
-
-    Zero events in real exposure (`min_samples` on both sides, asked before) are good evidence; zero exposure is none.
-    """
-    return not running[0] > 0 and not running[2] > 0 and not sum(evidence.learnt.events) > 0
+    return min(LEAN_MOST, max(CERTAIN * se, z * se - room(harm)))
 
 
 def _trials(cells: Sequence[tuple[str, float | None, float | None, bool]], counts: Counts) -> float:
@@ -320,25 +305,25 @@ def _raised(
     harm, e, level, numbers = found
     since = mapping(state, f"since_{_way(harm)}")
     y_c, e_c, y_k, e_k = row = floats(since, "sum", 4)
-    ratio = shared_ratio(*row)
-    rows = {name: one for name, one in mapping(since, "a").items() if isinstance(one, list)}
+    ratio, rows, phi = shared_ratio(*row), _pairs(since, "a"), _phi(state)
     if ratio is None or not rows:
         return undecided("evidence of harm, but none of late", numbers)
-    sign, phi = (1 if harm > 1 else -1), float(str(numbers.get("phi", 1.0)))
+    sign = 1 if harm > 1 else -1
     z = {name: sign * excess(y, y_k, e / (e + e_k), phi) for name, (e, y) in rows.items()}
     worst = sorted(z, key=lambda one: (-z[one], one))
-    worse = [one for one in worst if z[one] >= WORSE_Z]
-    rest_e, rest_y = e_c - rows[worst[0]][0], y_c - rows[worst[0]][1]
-    others = sign * excess(rest_y, y_k, rest_e / (rest_e + e_k), phi) if rest_e > 0 else 0.0
+    e_i, y_i = rows[worst[0]]
+    se = floats(state, "se", 1)[0]
+    rest = Look(e_c=e_c - e_i, y_c=y_c - y_i, e_k=e_k, y_k=y_k, se=se, phi=phi)
+    others = rest.shows(harm, _lean(check, se, harm)) if len(rows) > 1 else 0.0
     numbers = {
         **numbers,
         "since": since["at"],
         "ratio_since": ratio,
-        "worse": len(worse),
+        "worse": sum(one >= WORSE_Z for one in z.values()),
         "without_worst": others,
     }
     said = f"{ratio:.2f} times control of late (E = {e:.3g}, FAIL from {level:.3g})"
-    if len(worse) >= 2 or others >= WORSE_Z or alone(check, len(z), len(worse), e, ratio):
+    if others >= OTHERS or (len(rows) == 1 and alone(harm, level, e, ratio)):
         return Judgement(verdict=Verdict.FAIL, reason=said, numbers=numbers, worst=tuple(worst[:WORST_SHOWN]))
     return undecided(
         f"{said}, but without {worst[0]} it is not: one account alone does not fail a comparison",
@@ -347,25 +332,17 @@ def _raised(
     )
 
 
-def _asked(both: Sequence[float]) -> str:
-    return " or ".join(f"a {'rise' if harm > 1 else 'fall'} to {harm:.3g} times" for harm in both)
-
-
 def _way(harm: float) -> str:
     return "up" if harm > 1 else "down"
 
 
-def _grid(harm: float) -> tuple[float, ...]:
-    return grid(harm - 1) if harm > 1 else grid_down(1 - harm)
-
-
 def _stakes(state: JudgeState, harm: float) -> Stakes:
-    return stakes(state, _way(harm), len(_grid(harm)))
+    return stakes(state, _way(harm), len(ratios(harm)))
 
 
 def _open(state: JudgeState, harm: float) -> list[float]:
     """Logs of the likelihood ratios since the last stake was opened, phi still 1."""
-    return floats(state, f"open_{_way(harm)}", len(_grid(harm)))
+    return floats(state, f"open_{_way(harm)}", len(ratios(harm)))
 
 
 def _e(state: JudgeState, harm: float) -> float:

@@ -98,13 +98,15 @@ class Prometheus:
                 fresh = self._fresh(counter, kept, sampled, at_s, asking)
                 values[counter] |= fresh
                 oldest_s = min(oldest_s, min((sampled[account] for account in fresh), default=oldest_s))
+        shown = {counter: tuple(_shown(counter, pieces)) for counter in wanted}
         return Reading(
             at_us=round(at_s * SECOND),
             oldest_us=round(oldest_s * SECOND),
             values=values,
             warnings=few(asking.warnings),
             partial=asking.partial,
-            queries=tuple(query for counter in wanted for query in _shown(counter, pieces)),
+            queries=tuple(query for of_counter in shown.values() for query in of_counter),
+            asked=shown,
         )
 
     def history(

@@ -86,6 +86,7 @@ class Sql:
             values=values,
             warnings=few(warnings),
             queries=tuple(queries),
+            asked={counter: (query,) for counter, query in zip(wanted, queries, strict=True)},
         )
 
     def _gather(

@@ -1,5 +1,6 @@
 """Where measurements come from."""
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -16,6 +17,7 @@ class Reading:
     that disagree are left out and named in `warnings`. `partial` is set when the source said that it answered in
     part: the caller treats the look as unanswered. `at_us` is the source's time of the values where it has one,
     `oldest_us` the time of the oldest sample behind them: events up to `at_us` may be missing from then on.
+    `queries` are what was asked, for people; `asked` says which of them are a counter's, where a source can tell.
     """
 
     at_us: Instant | None
@@ -24,6 +26,16 @@ class Reading:
     partial: bool = False
     queries: tuple[str, ...] = field(default=())
     oldest_us: Instant | None = None
+    asked: Mapping[Counter, tuple[str, ...]] = field(default_factory=dict)
+
+    def queries_of(self, counters: Collection[Counter]) -> tuple[str, ...]:
+        """The queries behind some of the counters, each once: those in `asked`, else those whose text names one of
+        them, else all (one address may serve everything)."""
+        found = [query for counter in counters for query in self.asked.get(counter, ())]
+        if not found:
+            names = [re.compile(rf"(?<!\w){re.escape(counter.name)}(?!\w)") for counter in counters]
+            found = [query for query in self.queries if any(name.search(query) for name in names)]
+        return tuple(dict.fromkeys(found or self.queries))
 
 
 class Track(NamedTuple):

@@ -1,15 +1,15 @@
 """Gates: what is measured, with what it is compared, and whether it could fail at all."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ringctl.core.policy import Check, Count, Counter, FailIf, Measure, Ratio, StepMeasure
+from ringctl.core.policy import Check, Count, FailIf, Measure, Ratio, SourceSpec, StepMeasure
 from ringctl.core.timing import DAY, MILLISECOND, SECOND, Span
 from ringctl.settings import units
+from ringctl.settings.counters import NO_COUNTER, WITHOUT_LABELS, check_counts, check_value, read_counter
 from ringctl.settings.keys import Keys
 from ringctl.settings.nodes import Node
-from ringctl.settings.policy_fields import CounterFields, FailIfFields, GateFields, ValueFields
+from ringctl.settings.policy_fields import FailIfFields, GateFields, ValueFields
 from ringctl.settings.report import (
     CANNOT_FAIL,
     CONTRADICTION,
@@ -55,17 +55,21 @@ USUAL = {
 
 LIMIT_KEYS = ("increase", "decrease", "ceiling", "above", "p95", "shift")
 
+_SAME_HARM = "a fall of the good share is a rise of the bad one"
+OTHER_EVENTS = f"count the other events: `good` instead of `bad`, with `increase` ({_SAME_HARM})"
+BAD_RISES = f"`increase`: beside `good` it is the rise of the others ({_SAME_HARM})"
+
 LEAST_CHANGE = 0.05
 """Of a rate: two groups of accounts differ by less without any harm, whatever is learnt."""
+MOST_CEILING = 0.5
 MOST_RISE = 100.0
 """A hundred times more: what is worse than that is seen by asking for less."""
 
-_NO_COUNTER = Counter(name="")
 _every = units.within(units.duration, 100 * MILLISECOND, DAY, "100ms to 1d")
 _false_alarm = units.within(units.share, 0.000001, 0.5, "0.0001% to 50%")
 _some = units.within(units.count, 1, units.MOST, "at least 1")
 _shift = units.within(units.share, 0.000001, 1000.0, "more than 0%")
-_ceiling = units.within(units.share, 0.000001, 0.5, "0.0001% to 50%")
+_ceiling = units.within(units.share, 0.000001, MOST_CEILING, "0.0001% to 50%")
 _miss = units.within(units.share, 0.0001, 0.5, "0.01% to 50%")
 _history = units.within(units.duration, 0, 30 * DAY, "0s to 30d")
 
@@ -87,16 +91,17 @@ def read_defaults(keys: Keys) -> GateDefaults:
 
 
 def read_gate(
-    name: str, node: Node, report: Report, sources: frozenset[str], defaults: GateDefaults
+    name: str, node: Node, report: Report, sources: Mapping[str, SourceSpec], defaults: GateDefaults
 ) -> Check:
     """One gate of the policy."""
     keys = Keys(node, GateFields, report, f"gates.{name}")
     source = keys.read("source", units.text, "")
     if keys.sound("source") and source != STEPS and source not in sources:
         message = f"there is no source `{source}`"
-        report.unknown(UNKNOWN_NAME, keys.place("source"), message, sources | {STEPS})
+        report.unknown(UNKNOWN_NAME, keys.place("source"), message, {*sources, STEPS})
         keys.spoil("source")
-    kind, measure = _measure(keys, source)
+    labelled = source not in sources or sources[source].type not in WITHOUT_LABELS
+    kind, measure = _measure(keys, source, labelled=labelled)
     compare = keys.read("compare", units.one_of(*COMPARES), USUAL[kind])
     without = keys.read("without_control", units.one_of("before-vs-after", "threshold"), "")
     fail_if, given = _fail_if(keys, kind, measure)
@@ -125,7 +130,7 @@ def read_gate(
     )
 
 
-def _measure(keys: Keys, source: str) -> tuple[str, Measure]:
+def _measure(keys: Keys, source: str, *, labelled: bool) -> tuple[str, Measure]:
     """What kind of thing is measured, and the measure."""
     if source == STEPS:
         _no_counters(keys, "the source `steps` has no counters", "count")
@@ -135,13 +140,18 @@ def _measure(keys: Keys, source: str) -> tuple[str, Measure]:
         return STEPS, StepMeasure(name=measure)
     if keys.has("value"):
         _no_counters(keys, "either `value`, or `count`, or `bad` and `all`", "count")
-        return "value", _value(keys)
+        return "value", _value(keys, labelled=labelled)
     if keys.has("count"):
         _no_counters(keys, "either `count`, or `bad` and `all`")
-        return "count", Count(of=_counter(keys.place("count"), keys.report, keys.path("count")))
+        of = read_counter(keys.place("count"), keys.report, keys.path("count"), labelled=labelled)
+        return "count", Count(of=of)
     if not any(keys.has(key) for key in ("bad", "good", "all")):
         wanted = "`bad` (or `good`) and `all`, or `count`, or `value: {ratio: [...]}`"
         return "counts", _missing_measure(keys, wanted)
+    return "counts", _counts(keys, labelled=labelled)
+
+
+def _counts(keys: Keys, *, labelled: bool) -> Ratio:
     good = keys.has("good")
     if good and keys.has("bad"):
         message = f"`{keys.path('good')}`: either `bad` or `good`"
@@ -155,10 +165,12 @@ def _measure(keys: Keys, source: str) -> tuple[str, Measure]:
             )
             keys.report.add(MISSING_KEY, keys.node, message, known=(key,))
             keys.spoil(key)
-            counters.append(_NO_COUNTER)
+            counters.append(NO_COUNTER)
         else:
-            counters.append(_counter(keys.place(key), keys.report, keys.path(key)))
-    return "counts", Ratio(y=counters[0], n=counters[1], of_counts=True, good=good)
+            counters.append(read_counter(keys.place(key), keys.report, keys.path(key), labelled=labelled))
+    ratio = Ratio(y=counters[0], n=counters[1], of_counts=True, good=good)
+    check_counts(keys, ratio, labelled=labelled)
+    return ratio
 
 
 def _no_counters(keys: Keys, message: str, *more: str) -> None:
@@ -177,7 +189,7 @@ def _missing_measure(keys: Keys, wanted: str) -> Measure:
     return StepMeasure(name="duration")
 
 
-def _value(keys: Keys) -> Measure:
+def _value(keys: Keys, *, labelled: bool) -> Measure:
     node = keys.place("value")
     if isinstance(node.value, str):
         known = ("ratio",)
@@ -195,35 +207,14 @@ def _value(keys: Keys) -> Measure:
         message = f"`{below.path('ratio')}` must name two counters, here are {len(items)}"
         keys.report.add(OUT_OF_RANGE, below.place("ratio"), message, hint=ValueFields.HINT)
     counters = [
-        _counter(item, keys.report, f"{below.path('ratio')}[{place}]") for place, item in enumerate(items)
+        read_counter(item, keys.report, f"{below.path('ratio')}[{place}]", labelled=labelled)
+        for place, item in enumerate(items)
     ]
     while len(counters) < 2:
-        counters.append(_NO_COUNTER)
-    return Ratio(y=counters[0], n=counters[1], of_counts=False)
-
-
-def _counter(node: Node, report: Report, where: str) -> Counter:
-    keys = Keys(node, CounterFields, report, where)
-    account = keys.read("account", units.label, "account")
-    match: dict[str, str] = {}
-    for label, entry in keys.mapping("match"):
-        keys.parse("match", entry.key, units.label, "")
-        if label == account:
-            message = f"`{keys.path('match')}`: `{label}` is the label of the account"
-            report.add(CONTRADICTION, entry.key, message)
-        match[label] = keys.parse("match", entry.node, _expression, "")
-    return Counter(name=keys.read("counter", units.metric, ""), account=account, match=match)
-
-
-def _expression(node: Node) -> str:
-    pattern = units.text(node)
-    if len(pattern) > 500:
-        raise Mistake(OUT_OF_RANGE, "a regular expression of over 500 characters")
-    try:
-        re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise Mistake(OUT_OF_RANGE, f"not a regular expression: {error}") from None
-    return pattern
+        counters.append(NO_COUNTER)
+    ratio = Ratio(y=counters[0], n=counters[1], of_counts=False)
+    check_value(below, ratio)
+    return ratio
 
 
 def _fail_if(keys: Keys, kind: str, measure: Measure) -> tuple[FailIf, tuple[str, ...]]:
@@ -306,6 +297,8 @@ def _check_limits(keys: Keys, kind: str, compare: str, without: str, given: tupl
             entry = fail_if.entries[key]
             other = [name for name, limits in possible.items() if key in limits]
             hint = f"compare: {other[0]}" if other else ""
+            if kind == "counts" and key == "decrease":
+                hint = OTHER_EVENTS if keys.has("bad") else BAD_RISES
             message = f"{keys.where}: `{compare}` of {said} cannot judge `{key}`"
             keys.report.add(CONTRADICTION, entry.key, message, known=sorted(useful), hint=hint)
     if keys.sound("fail_if") and given and set(given) == {"above"} and compare != "threshold":

@@ -127,10 +127,9 @@ def _read(node: Node, report: Report) -> Settings:
     }
     defaults = keys.below("defaults", DefaultFields)
     gate_defaults = read_defaults(defaults)
-    names = frozenset(sources)
     checks = {
         keys.parse("gates", entry.key, _gate_name, name): read_gate(
-            name, entry.node, report, names, gate_defaults
+            name, entry.node, report, sources, gate_defaults
         )
         for name, entry in keys.mapping("gates")
     }

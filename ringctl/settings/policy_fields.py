@@ -62,7 +62,8 @@ class CounterFields(Shape):
     account: shown.Label = "account"
     """Label that holds the account's id."""
     match: Mapping[str, shown.Text] = field(default_factory=dict)
-    """Labels that must match: label -> regular expression over the whole value."""
+    """Labels that must match: label -> regular expression over the whole value. A histogram's `..._bucket` needs the
+    bound of one bucket, `le: "0.5"` or `le: "+Inf"`, and no expression."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -95,6 +95,20 @@ def test_backtest_says_what_is_wrong_and_where(ring, policy, tmp_path) -> None:
     assert "errors" in answer.err
 
 
+def test_backtest_names_who_is_in_the_baseline_alone(ring, policy, tmp_path) -> None:
+    whole = rows(1)
+    (tmp_path / "b").write_text(whole.replace('"canary"', '"control"'))
+    (tmp_path / "s").write_text("".join(one for one in whole.splitlines(True) if '"c2"' not in one))
+    words = ("gate", "backtest", "--policy", policy, "--baseline", tmp_path / "b")
+    answer = ring(*words, "--series", tmp_path / "s")
+    assert (answer.code, "warning: c2 in the baseline and not in the series" in answer.err) == (0, True)
+    started = json.dumps({"t": 0, "account": "c2", "event": "start"})
+    (tmp_path / "e").write_text((tmp_path / "s").read_text() + started)
+    answer = ring(*words, "--series", tmp_path / "e")
+    assert (answer.code, "not in the series" in answer.err) == (11, False)
+    assert "c2 had data and has been absent for" in answer.out
+
+
 def test_backtest_without_a_canary_warns(ring, policy, tmp_path) -> None:
     (tmp_path / "s").write_text(rows(1).replace('"canary"', '"control"'))
     answer = ring("gate", "backtest", "--policy", policy, "--series", tmp_path / "s")
@@ -207,6 +221,9 @@ def test_check_looks_until_it_knows(ring, served, tmp_path, harm, code, verdict)
     )  # fmt: skip
     assert (answer.code, answer.json["verdict"]) == (code, verdict)
     assert "errors inconclusive" in answer.err
+    (gate,) = answer.json["gates"]
+    assert gate["numbers"]["accounts"] == [2, 2]
+    assert [one.split(":")[0] for one in gate["numbers"]["queries"]] == ["GET http"]
 
 
 def test_check_without_data_is_inconclusive_and_names_who_is_unknown(ring, served, policy) -> None:

@@ -43,6 +43,17 @@ def test_a_line_a_look_and_the_answer(check, harm, code, verdict) -> None:
     assert answer.err.count("errors inconclusive") == len(looks) - 1
 
 
+def test_a_name_that_is_mistyped_is_no_pass(check) -> None:
+    live = source()
+    value = live.value
+    live.value = lambda counter, account, t: None if account == "zz9" else value(counter, account, t)
+    answer = check(live, "--canary", ",".join((*CANARY, "zz9")), "--timeout", "5s", "-o", "json")
+    assert (answer.code, answer.json["unknown_accounts"]) == (11, ["zz9"])
+    (gate,) = answer.json["gates"]
+    assert gate["reason"].endswith("zz9 never had data that can be used")
+    assert gate["numbers"]["accounts"] == [3, 4]
+
+
 def test_an_interruption_loses_nothing(check, monkeypatch) -> None:
     whole = bootstrap.SystemClock.sleep
     slept = []

@@ -59,6 +59,21 @@ def test_the_past_is_judged_and_kept(asked, ring, tmp_path) -> None:
     assert (healthy.code, healthy.lines[-1]["final"]) == (0, "pass")
 
 
+def test_a_past_of_less_than_an_hour_is_kept_and_judged_again(asked, ring, tmp_path) -> None:
+    (tmp_path / "kept.baseline.ndjson").write_text("of another day\n")
+    answer = ring(*asked(Remembering(steady(6, since=30), least=-20), "--record", "kept"))
+    assert answer.code == 10
+    assert "--series kept --baseline kept.baseline.ndjson --policy FILE" in answer.err
+    assert not (tmp_path / "kept.baseline.ndjson").read_text()
+    words = ("gate", "backtest", "--policy", "gates.yaml", "--series", "kept", "-o", "ndjson")
+    again = ring(*words, "--baseline", "kept.baseline.ndjson")
+    assert (again.code, again.out) == (answer.code, answer.out)
+    (tmp_path / "kept.baseline.ndjson").unlink()
+    given = ring(*asked(Remembering(steady(6, since=30)), "--record", "kept", "--baseline", "kept"))
+    assert not (tmp_path / "kept.baseline.ndjson").exists()
+    assert "and the same --baseline" in given.err
+
+
 def test_a_source_that_does_not_remember(asked, ring) -> None:
     answer = ring(*asked(Live(steady())))
     assert (answer.code, "knows no past" in answer.err) == (2, True)

@@ -196,6 +196,57 @@ def test_never_had_one_and_already_over_the_ceiling(ring, policy) -> None:
     assert "it can only fail" in said
 
 
+@pytest.mark.parametrize(
+    ("given", "increase", "said"),
+    [
+        (
+            "errors=1 of 1",
+            "100%",
+            "a rate of 100 % cannot double: count the other events (`good` instead of `bad`)",
+        ),
+        (
+            "errors=6 of 10",
+            "100%",
+            "a rate of 60 % cannot double: ask for a smaller `increase`, or count the other",
+        ),
+        (
+            "errors=4 of 10",
+            "200%",
+            "a rate of 40 % cannot rise to 3 times: ask for a smaller `increase`, or a `ceiling`",
+        ),
+    ],
+)
+def test_a_share_never_rises_over_all(ring, policy, given, increase, said) -> None:
+    policy.write_text(policy.read_text().replace("increase: 100%", f"increase: {increase}"))
+    answer = plan(ring, policy, "--rate", given)
+    assert answer.code == 3
+    assert "doubling is seen" not in answer.out
+    assert said in " ".join(answer.out.split())
+    assert "error[RC1002]: gate `errors` (canary-vs-control) cannot decide" in answer.err
+    assert said.partition(":")[0] in " ".join(answer.err.split())
+    assert "larger harm" not in answer.err
+    assert "longer `baseline`" not in answer.err
+    machine = plan(ring, policy, "--rate", given, "-o", "json")
+    found = lines(machine, "errors")
+    assert {(one["decides"], one["seen_minutes"], one["pass_minutes"]) for one in found} == {
+        (False, None, None)
+    }
+
+
+def test_a_share_that_has_room_for_the_harm_but_not_for_twice_itself(ring, policy) -> None:
+    policy.write_text(policy.read_text().replace("increase: 100%", "increase: 50%"))
+    answer = plan(ring, policy, "--rate", "errors=6 of 10")
+    assert answer.code == 0, answer.err
+    said = " ".join(answer.out.split())
+    assert "a doubling is never seen" in said
+    assert "a rate of 60 % cannot double" in said
+    first = lines(plan(ring, policy, "--rate", "errors=6 of 10", "-o", "json"), "errors")[0]
+    assert first["doubling_minutes"] is None
+    assert first["smallest_ratio_seen"] <= 10 / 6
+    half = plan(ring, policy, "--rate", "errors=5 of 10", "-o", "json")
+    assert lines(half, "errors")[0]["doubling_minutes"] > 0, "all of them is twice a half"
+
+
 def test_a_source_that_is_not_there_leaves_the_rate_unknown(ring, policy) -> None:
     answer = ring("gate", "plan", "--policy", policy, "--watch", "100ms")
     assert answer.code == 0

@@ -206,6 +206,36 @@ def test_an_account_that_falls_silent_keeps_the_gate_from_passing() -> None:
     assert "c7 had data and has been absent for 20 looks" in looks[-1].judgement.reason
 
 
+WAVE = tuple(f"c{one}" for one in range(10))  # nine of ten are a quorum
+
+
+def recorded(minutes, *, without=(), null=()):
+    return [
+        {
+            **line(t, one, 20, None if one in null else (t + place) % 2),
+            "cohort": "canary" if one in WAVE else "control",
+        }
+        for t in range(1, minutes + 1)
+        for place, one in enumerate((*WAVE, *CONTROL))
+        if one not in without
+    ]
+
+
+@pytest.mark.parametrize("bake", [{"without": ("c7",)}, {"null": ("c7",)}])
+def test_an_account_with_a_baseline_and_no_number_in_the_bake_keeps_it_from_passing(bake) -> None:
+    looks, outcome = judged(recorded(120, **bake), baseline=recorded(120))
+    assert (outcome.final, looks[-1].record()["missing"]) == (Verdict.INCONCLUSIVE, ["c7"])
+    assert "c7 had data and has been absent for 120 looks" in looks[-1].judgement.reason
+    named = [look.t for look in looks if "c7 had data" in look.judgement.reason]
+    assert named[0] == 3
+
+
+def test_an_account_that_the_baseline_has_only_null_of_was_never_there() -> None:
+    looks, outcome = judged(recorded(120, null=("c7",)), baseline=recorded(120, null=("c7",)))
+    assert outcome.final is Verdict.PASS
+    assert not any("had data" in look.judgement.reason for look in looks)
+
+
 def test_a_canary_that_only_the_baseline_knows_is_expected() -> None:
     before = [line(t, one, 20, t % 2) for t in range(1, 61) for one in (*CANARY, "c9", *CONTROL)]
     before = [{**one, "cohort": "canary"} if one["account"] == "c9" else one for one in before]

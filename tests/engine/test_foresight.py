@@ -9,7 +9,7 @@ from ringctl.cli.forecasts import sentence
 from ringctl.core import spending
 from ringctl.core.fleet import Account, Fleet
 from ringctl.core.planning import Plan
-from ringctl.core.policy import FailIf, Policy
+from ringctl.core.policy import FailIf, Policy, Ratio
 from ringctl.core.timing import DAY, HOUR, MINUTE
 from ringctl.engine.foresight import LONE_SHOWN, foresee, planned, watched
 from ringctl.engine.outlook import Forecast, Rate
@@ -187,6 +187,39 @@ def test_a_ceiling_of_its_own_and_one_beside_a_comparison() -> None:
     cannot = of(slow, "errors", "internal", "canary")
     assert not cannot.decides
     assert cannot.larger is None or cannot.larger > 2
+
+
+def test_what_is_seen_in_a_bake_never_is_more_than_all() -> None:
+    policy = policy_of(POLICY.replace("increase: 100%", "increase: 10%"))
+    plan = plan_of(policy, [10.0] * 400)
+    some, few = (
+        of(foresee(policy, plan, {"errors": rate}, JUDGES), "errors", "internal", "canary")
+        for rate in (Rate(events=0.5, samples=5.0, past=20_000), Rate(events=0.5, samples=0.6, past=20_000))
+    )
+    assert some.smallest is not None
+    assert some.smallest > 1.2
+    assert (few.smallest, few.doubles) == (None, None)
+    assert few.harm == pytest.approx(1.1), "which is no more than all"
+
+
+def test_how_far_a_share_can_rise_is_not_asked_without_the_number_of_all() -> None:
+    policy = policy_of()
+    plan = plan_of(policy, [10.0] * 400)
+    line = of(
+        foresee(policy, plan, {"errors": Rate(events=90.0, past=20_000)}, JUDGES),
+        "errors",
+        "internal",
+        "canary",
+    )
+    assert line.decides
+    measure = policy.checks["errors"].measure
+    assert isinstance(measure, Ratio)
+    good = replace(measure, good=True)
+    policy = replace(
+        policy, checks={**policy.checks, "errors": replace(policy.checks["errors"], measure=good)}
+    )
+    full = foresee(policy, plan, {"errors": Rate(events=9.0, samples=9.0, past=20_000)}, JUDGES)
+    assert "`bad` instead of `good`" in of(full, "errors", "internal", "canary").note
 
 
 def test_the_bake_of_a_wave_is_its_rings() -> None:

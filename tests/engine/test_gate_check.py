@@ -5,11 +5,13 @@ from dataclasses import replace
 import pytest
 
 from ringctl.bootstrap import Judges
+from ringctl.core.errors import SourceUnavailable
+from ringctl.core.observing import counters_of
 from ringctl.core.policy import SourceSpec
 from ringctl.core.states import Verdict
 from ringctl.core.timing import MINUTE, SECOND
 from ringctl.engine.backtest import alphas_of
-from ringctl.engine.gate_check import GateCheck
+from ringctl.engine.gate_check import GRACE_S, GateCheck
 from ringctl.testing.clock import FakeClock
 from tests.engine.remembering import CANARY, CONTROL, ZERO, Live, Remembering, steady
 from tests.gates.checks import EMPTY, ERRORS
@@ -117,6 +119,134 @@ def test_accounts_that_no_source_knows_are_named() -> None:
 
     _, gate = gates(value, at(0), since=0, kind=Live)
     assert gate.look().unknown == ("c2", "k7")
+
+
+WAVE = tuple(f"c{one}" for one in range(1, 11))  # nine of ten are a quorum
+
+
+def large(value, clock, *, canary=WAVE, control=CONTROL, **more):
+    source, gate = gates(value, clock, since=0, kind=Live, **more)
+    return source, replace(gate, canary=canary, control=control)
+
+
+def without(*names, by=None):
+    return lambda counter, account, t: (
+        None if account in names and by in {None, counter.name} else steady()(counter, account, t)
+    )
+
+
+@pytest.mark.parametrize(
+    ("gone", "said"),
+    [
+        ((), ""),
+        (("c9",), "c9 never had data that can be used"),
+        (("k3",), "k3 never had data that can be used"),
+        (("c9", "k1", "k2", "k3"), "c9, k1, k2 and 1 more never had data that can be used"),
+    ],
+)
+def test_an_account_that_was_named_and_never_heard_keeps_it_from_passing(gone, said) -> None:
+    _, gate = large(without(*gone), at(0))
+    *looks, last = gate.run(3600 * 4)
+    assert last.verdict is (Verdict.INCONCLUSIVE if gone else Verdict.PASS)
+    assert said in last.judgements["errors"].reason
+    if gone:
+        assert any(look.judgements["errors"].reason == said for look in looks), "nothing else is in the way"
+
+
+def test_who_was_heard_once_is_not_called_never_heard() -> None:
+    value = lambda counter, account, t: None if account == "c9" and t < 9 else steady()(counter, account, t)  # noqa: E731
+    _, gate = large(value, at(0))
+    *looks, last = gate.run(3600 * 4)
+    assert "c9 never had" in looks[5].judgements["errors"].reason
+    assert last.verdict is Verdict.PASS
+
+
+def test_of_control_it_is_enough_that_one_gate_has_heard_it() -> None:
+    checks = {"errors": CHECK, "answers": replace(EMPTY, history_us=0)}
+    items = next(iter(counters_of(EMPTY))).name
+
+    def said(*names):
+        _, gate = large(without(*names, by=items), at(0), checks=checks)
+        gate.look()
+        gate.clock.advance(60)
+        return "never had" in gate.look().judgements["answers"].reason
+
+    assert (said("k3"), said("c3")) == (False, True)
+
+
+def test_a_harm_is_told_although_somebody_was_never_heard() -> None:
+    value = steady(20)
+    _, gate = large(lambda counter, one, t: None if one == "c9" else value(counter, one, t), at(0))
+    *_, last = gate.run(3600 * 4)
+    assert last.verdict is Verdict.FAIL
+
+
+def test_a_verdict_says_who_was_heard_and_what_was_asked() -> None:
+    source, gate = large(without("c9"), at(0))
+    real = source.read
+    source.read = lambda *a, **k: replace(real(*a, **k), warnings=("odd",), queries=("GET /metrics",))
+    gate.look()
+    gate.clock.advance(60)
+    numbers = gate.look().judgements["errors"].numbers
+    assert (numbers["accounts"], numbers["missing"]) == ([9, 10], ["c9"])
+    assert numbers["series"] == [18, 19]
+    assert (numbers["warnings"], numbers["queries"]) == (["odd"], ["GET /metrics"])
+    assert numbers["control_accounts"] == len(CONTROL)
+    source.read = lambda *a, **k: replace(real(*a, **k), warnings=("store-7 is down",), partial=True)
+    one = gate.look().judgements["errors"]
+    assert one.reason == "RC8006: the source answered in part: store-7 is down"
+    assert one.numbers["accounts"] == [0, 10]
+
+
+class Hanging(Remembering):
+    """Answers nothing until the time for it is over."""
+
+    def __init__(self, clock):
+        super().__init__(steady(), now=clock.now_us)
+        self.clock = clock
+
+    def read(self, counters, timeout_s, *, accounts=None):
+        self.clock.advance(timeout_s)
+        raise SourceUnavailable("no answer in time", code="RC8004")
+
+    def history(self, counters, *, timeout_s, **asked):
+        self.clock.advance(timeout_s)
+        raise SourceUnavailable("no answer in time", code="RC8004")
+
+
+@pytest.mark.parametrize("timeout_s", [0, 9, 60])
+def test_a_source_that_hangs_does_not_outlast_the_time(timeout_s) -> None:
+    clock = at(5)
+    _, gate = gates(steady(), clock, since=0)
+    hanging = Hanging(clock)
+    two = {"errors": CHECK, "other": replace(CHECK, name="other", source="second")}
+    gate = replace(
+        gate, checks=two, alphas=alphas_of(two), source=lambda _spec: hanging,
+        sources={**SPECS, "second": replace(SPECS["scrape"], name="second")},
+    )  # fmt: skip
+    *_, last = gate.run(timeout_s)
+    assert (last.verdict, set(last.errors.values())) == (Verdict.INCONCLUSIVE, {"RC8004"})
+    assert clock.monotonic() <= timeout_s + GRACE_S
+
+
+@pytest.mark.parametrize("timeout_s", [3, 9])
+def test_history_and_what_is_made_up_for_are_within_the_time_too(timeout_s) -> None:
+    clock = at(60)
+    source, gate = gates(steady(), clock, since=0, checks={"errors": ERRORS})
+    real, asked = source.history, []
+
+    def slow(counters, *, timeout_s, **more):
+        asked.append(timeout_s)
+        for track in real(counters, timeout_s=timeout_s, **more):
+            clock.advance(0.2)
+            yield track
+
+    source.history = slow
+    *_, last = gate.run(timeout_s)
+    assert asked
+    assert all(one <= timeout_s + GRACE_S for one in asked)
+    assert clock.monotonic() <= timeout_s + GRACE_S + 1
+    assert last.verdict is Verdict.INCONCLUSIVE
 
 
 def test_an_account_that_falls_silent_keeps_it_from_passing() -> None:

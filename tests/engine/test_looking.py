@@ -229,6 +229,29 @@ def test_warnings_of_the_source_are_kept_with_the_verdict(world, monkeypatch):
     assert numbers(world, rollout)["warnings"] == ["i1 is there twice"]
 
 
+def test_a_gate_s_queries_are_those_of_its_own_counters(world, monkeypatch):
+    read = world.source.read
+    others = ("sum(a)", "sum(b)", "min(a)", "min(b)")
+    mine = ("sum by (account) (bad)", "sum by (account) (all)")
+    monkeypatch.setattr(
+        world.source, "read", lambda *a, **k: replace(read(*a, **k), queries=(*others, *mine))
+    )
+    rollout = world.looks(world.start(), 2)
+    assert numbers(world, rollout)["queries"] == list(mine)
+
+
+@pytest.mark.parametrize("words", [(), ("store-7 did not answer", "store-8 did not answer")])
+def test_an_answer_in_part_is_told_in_the_source_s_own_words(world, monkeypatch, words):
+    read = world.source.read
+    monkeypatch.setattr(
+        world.source, "read", lambda *a, **k: replace(read(*a, **k), partial=True, warnings=words)
+    )
+    rollout = world.looks(world.start(), 2)
+    state = world.facts(rollout).checks["errors"]
+    assert (state.error, state.verdict) == ("RC8006", Verdict.INCONCLUSIVE)
+    assert state.reason == ": ".join(["the source answered in part", *filter(None, ["; ".join(words)])])
+
+
 # -- time that samples cover -----------------------------------------------------------------------
 def test_a_long_gap_is_credited_where_the_samples_cover_it(world):
     rollout = opened(world)

@@ -91,8 +91,24 @@ def test_order_and_repetition_change_nothing_and_disagreement_is_missing() -> No
     found = parse(lines(*many, {**many[0], "y": 9}), "x", CHECKS)
     assert found.rows[0][4:] == (None, None)
     assert "disagree" in found.warnings[0]
-    both = rows({**GOOD, "cohort": "control"}, GOOD)
-    assert (both[0].cohort, both[0].n) == ("canary", None)
+
+
+def test_an_account_in_both_cohorts_at_once_is_refused_with_both_lines() -> None:
+    first = [{**GOOD, "t": t, "account": a} for t in (2, 1) for a in ("b", "a")]
+    other = {**GOOD, "cohort": "control", "check": "requests", "y": 1}
+    late = {**GOOD, "t": 1, "account": "b", "cohort": "control"}
+    control = {**GOOD, "account": "k", "cohort": "control"}
+    with pytest.raises(InvalidInput) as caught:
+        parse([*lines(*first), "", *lines(control, other, other, late)], "day.ndjson", CHECKS)
+    found = caught.value.findings
+    assert [(one.path, one.line) for one in found] == [("day.ndjson", line) for line in (7, 8, 9)]
+    assert found[0].message == "a is control here and canary in line 4, both at t 1"
+    assert "canary in line 3" in found[2].message
+
+
+def test_control_first_and_canary_later_is_read() -> None:
+    found = rows({**GOOD, "cohort": "control"}, {**GOOD, "t": 2})
+    assert [row.cohort for row in found] == ["control", "canary"]
 
 
 def test_events_and_empty_lines() -> None:

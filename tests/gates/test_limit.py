@@ -197,3 +197,28 @@ def test_a_check_without_a_ceiling_is_not_judged():
 
 def test_an_account_without_trials_has_no_excess():
     assert limit._excess([0.0, 0.0], 0.05, 1.0) == 0.0
+
+
+def bursting(seed):
+    """20 accounts of the wave and 40 not touched, 4.8 % bad in bursts of an hour, of which nothing is known."""
+    rng = random.Random(seed)
+    names = [f"c{one:02d}" for one in range(60)]
+    level = {}
+    for minute in range(300):
+        if minute % 60 == 0:
+            level = {one: rng.gammavariate(0.5, 2) for one in names}
+        cells = [Cell(one, 10.0, min(10.0, poisson(rng, 0.48 * level[one])), one < "c20") for one in names]
+        yield Evidence(
+            at_us=START + (minute + 1) * MINUTE, interval_us=MINUTE, touched=tuple(cells[:20]),
+            control=tuple(cells[20:]), expected=20, complete=True,
+        )  # fmt: skip
+
+
+def test_bursts_of_which_nothing_is_known_seldom_ring(monkeypatch):
+    def rung(bakes):
+        return sum(ends(CEILING, bursting(seed))[0] is not None for seed in range(bakes))
+
+    assert rung(scaled(10, 100)) <= 1
+    monkeypatch.setattr(limit, "dispersion", lambda learnt, seen: 1.0)
+    monkeypatch.setattr(limit, "UNLEARNT_PHI", 1.0)
+    assert rung(10) > 3, "a mutant that asks nobody else"

@@ -1,6 +1,7 @@
 """Counts against control, at their edges."""
 
 import math
+import random
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -13,9 +14,11 @@ from ringctl.core.policy import Check, Count, Counter, FailIf
 from ringctl.core.states import Verdict
 from ringctl.core.timing import HOUR, MINUTE
 from ringctl.gates import absence, evidence
-from ringctl.gates.split import Split, directions
+from ringctl.gates.asked import directions
+from ringctl.gates.split import Split
 from ringctl.testing.judge_suite import Case, Story, conform, stream, verdicts
 from tests.gates.checks import CASES, ERRORS, case
+from tests.gates.draws import poisson
 from tests.gates.looks import Pair, last, look
 
 PASS, FAIL, OPEN = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
@@ -218,3 +221,113 @@ def test_absence_grows_on_events_of_control_and_shrinks_on_those_of_the_canary()
     assert absence.evidence(absence.added(start, 0.5, 0.5, 20, 20)) > 1
     assert absence.evidence([-1e9, -1e9]) == math.exp(-absence.MOST)
     assert absence.evidence([3.0, 3.0], 3.0) == pytest.approx(math.e)
+
+
+def noisy(seed: int, *, looks: int, broken: float = 0.01, many: int = 10) -> list[Evidence]:
+    """Accounts with 1 % bad of 10 answers a minute, one of them with more from minute 60 on; three days of past are
+    given by `judged`."""
+    rng = random.Random(seed)
+    names = [f"c{one}" for one in range(many)]
+
+    def cells(which: list[str], at: int, *, after: bool) -> tuple[Cell, ...]:
+        rate = {"c0": broken if at > 60 else 0.01}
+        return tuple(Cell(one, 10.0, float(poisson(rng, 10 * rate.get(one, 0.01))), after) for one in which)
+
+    return [
+        Evidence(
+            at_us=DAYS + at * MINUTE,
+            interval_us=MINUTE,
+            touched=cells(names, at, after=True),
+            control=cells([f"k{one}" for one in range(30)], at, after=False),
+            expected=many,
+            complete=True,
+            intents=dict.fromkeys(names, DAYS),
+        )
+        for at in range(1, looks)
+    ]
+
+
+DAYS = 72 * HOUR
+NAMES = [*(f"c{one}" for one in range(10)), *(f"k{one}" for one in range(30))]
+
+
+def judged(check: Check, looks: list[Evidence], past: list[Past] | None = None) -> list[Judgement]:
+    hours = [Past((at + 1) * HOUR, one, 600.0, 6.0, 60.0) for at in range(72) for one in NAMES]
+    state: JudgeState = panel.feed({}, hours if past is None else past, dict.fromkeys(NAMES[:10]))
+    found = []
+    for one in looks:
+        state, judgement = panel.look(check, {"split": Split()}, state, one, alpha=0.01)
+        found.append(judgement)
+    return found
+
+
+def test_one_broken_account_among_others_that_are_as_noisy_as_ever_fails_nothing_for_hours() -> None:
+    """The others need evidence of their own: at 5 % a look, one of nine would be out by chance in no time."""
+    rung = sum(judged(ERRORS, noisy(seed, looks=400, broken=0.3))[-1].verdict is FAIL for seed in range(20))
+    assert rung <= 2
+
+
+def test_nothing_passes_on_the_eve_of_a_fail() -> None:
+    """Two hours of health are strong evidence of absence; harm that has begun must not pass on them."""
+    looks = noisy(3, looks=200)
+    worse = [
+        replace(one, touched=tuple(cell._replace(y=(cell.y or 0.0) + 0.3) for cell in one.touched))
+        if place >= 120 else one
+        for place, one in enumerate(looks)
+    ]  # fmt: skip
+    found = judged(ERRORS, worse)
+    assert found[119].verdict is PASS
+    fail = next(place for place, one in enumerate(found) if one.verdict is FAIL)
+    suspect = [one for one in found[120:fail] if float(str(one.numbers["e"])) >= 20]
+    assert suspect
+    assert not any(one.verdict is PASS for one in suspect)
+
+
+def traffic(number: int, y: float, *, after: bool, control: int) -> Evidence:
+    """Three accounts that did so many requests in a look of a minute, control one half."""
+    seen = look(number, dict.fromkeys("abc", (1.0, y)), after=after, control=control)
+    return replace(seen, control=tuple(cell._replace(n=1.0) for cell in seen.control))
+
+
+@pytest.mark.parametrize("control", [8, 0])
+def test_a_fall_is_judged_where_a_rise_is_as_well(control: int) -> None:
+    both = replace(REQUESTS, fail_if=FailIf(increase=1.0, decrease=0.5))
+    early = [traffic(one, 0.5, after=False, control=control) for one in range(60)]
+    looks = [*early, *(traffic(60 + one, 0.02, after=True, control=control) for one in range(90))]
+    lone = [
+        replace(one, touched=one.touched[:1], expected=1, intents={"a": one.intents["a"]}) for one in looks
+    ]
+    for check in (both, replace(both, fail_if=FailIf(decrease=0.5))):
+        found = last(Split(), check, looks)
+        assert (found.verdict, found.worst) == (FAIL, ("a", "b", "c"))
+        assert last(Split(), check, lone).verdict is FAIL, "the only account, on ten times the evidence"
+
+
+def test_a_history_that_comes_late_counts_from_then_on() -> None:
+    looks = noisy(1, looks=5)
+    hours = [Past((at + 1) * HOUR, one, 600.0, 6.0, 60.0) for at in range(72) for one in NAMES]
+    state: JudgeState = {}
+    state, first = panel.look(ERRORS, {"split": Split()}, state, looks[0], alpha=0.01)
+    learnt = panel.feed({}, hours, dict.fromkeys(NAMES[:10]))
+    state = {**state, "past": learnt["past"]}
+    _, second = panel.look(ERRORS, {"split": Split()}, state, looks[1], alpha=0.01)
+    assert float(str(second.numbers["margin"])) < 1.2 < float(str(first.numbers["margin"]))
+
+
+def test_a_rare_event_of_the_past_does_not_hold_a_clean_release_for_ever() -> None:
+    hours = [
+        Past((at + 1) * HOUR, one, 60_000.0, float(one == "k3" and at == 7), 60.0)
+        for at in range(72)
+        for one in NAMES
+    ]
+    clean = [
+        replace(one, touched=tuple(cell._replace(y=0.0) for cell in one.touched),
+                control=tuple(cell._replace(y=0.0) for cell in one.control))
+        for one in noisy(1, looks=400)
+    ]  # fmt: skip
+    found = judged(ERRORS, clean, hours)
+    assert found[200].verdict is OPEN
+    assert "29957 rule out 0.01%" in found[200].reason
+    assert found[-1].verdict is PASS
+    falls = judged(replace(REQUESTS, fail_if=FailIf(decrease=0.5)), clean, hours)
+    assert falls[-1].verdict is OPEN, "no traffic at all is silence"

@@ -224,6 +224,7 @@ def test_prometheus_asks_by_post_at_one_time_and_maps_by_the_account(server: Fau
     assert {asked.form.get("time") for asked in server.asked} == {None, "1700000000.250"}
     assert len(server.asked) == 5
     assert reading.queries == (*queries(BAD), *queries(ALL))
+    assert reading.queries_of((ALL,)) == queries(ALL)
 
 
 def test_expressions_are_quoted() -> None:

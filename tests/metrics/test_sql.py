@@ -66,6 +66,7 @@ def test_accounts_and_values_are_read_as_what_they_are(folder: Path) -> None:
     ] * 3
     assert "t is NaN" in reading.warnings[-1]
     assert reading.queries == ("SELECT account, total FROM c;",)
+    assert list(reading.asked.values()) == [reading.queries]
     assert reading.at_us is not None
     assert abs(reading.at_us - time.time() * SECOND) < 2 * SECOND
     assert reading.oldest_us is None
