@@ -90,7 +90,9 @@ def _numbers(judgements: Mapping[str, Judgement], total: Judgement, evidence: Ev
     for name in reversed(ranked):
         numbers.update(judgements[name].numbers)
     each = {name: {"verdict": one.verdict.value, **one.numbers} for name, one in judgements.items()}
-    absent = [cell.account for cell in evidence.touched if cell.n is None or cell.y is None]
+    heard = {cell.account for cell in evidence.touched if cell.n is not None and cell.y is not None}
+    # one that is gone since its own first step has no cell at all
+    absent = sorted({cell.account for cell in evidence.touched}.union(evidence.intents) - heard)
     return {
         **numbers,
         **({"judge": ranked[0]} if ranked else {}),

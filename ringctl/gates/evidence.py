@@ -64,7 +64,7 @@ def unheard(evidence: Evidence) -> str:
     """
     there, needed = len(fresh(evidence.touched, after=True)), quorum(evidence.expected)
     if not evidence.complete:
-        return "not all accounts of the wave are done yet, or no whole interval lies after that"
+        return "no whole interval yet with all accounts done"
     if there >= needed > 0:
         return ""
     return f"{there} of {evidence.expected} accounts report, {needed} are needed"

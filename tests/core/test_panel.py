@@ -103,6 +103,9 @@ def test_what_is_missing_is_named() -> None:
     cells = (Cell("c1", None, None, after=True), Cell("c2", 5.0, 0.0, after=True))
     _, judgement = panel.look(CHECK, {"a": Told("a", OPEN)}, {}, seen(1, touched=cells), alpha=0.01)
     assert (judgement.numbers["missing"], judgement.numbers["missing_count"]) == (["c1"], 1)
+    gone = replace(seen(1, touched=cells), intents={"c2": 0, "c3": 0})
+    _, judgement = panel.look(CHECK, {"a": Told("a", OPEN)}, {}, gone, alpha=0.01)
+    assert judgement.numbers["missing"] == ["c1", "c3"]
 
 
 def test_the_past_is_learnt_until_the_first_intent() -> None:

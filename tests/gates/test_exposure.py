@@ -9,7 +9,7 @@ from ringctl.core.judging import Cell
 from ringctl.core.learning import HISTORY, Learnt, Past, fold, learnt
 from ringctl.core.policy import Count, Counter
 from ringctl.core.timing import HOUR
-from ringctl.gates.exposure import LEAST_CV2, MOST_APART, Rates, apart, counted, dispersion
+from ringctl.gates.exposure import LEAST_CV2, MOST_APART, TAU, Rates, apart, counted, dispersion, uncertainty
 from ringctl.gates.scatter import UNLEARNT_PHI
 from tests.gates.checks import ERRORS
 from tests.gates.draws import poisson
@@ -74,3 +74,11 @@ def test_days_of_past_say_enough_and_hours_do_not() -> None:
     assert (days.settled, dispersion(days, {})) == (True, 1.0)
     hours = known(47, a=(100.0, 3.0), b=(100.0, 3.0))
     assert (hours.settled, dispersion(hours, {})) == (False, UNLEARNT_PHI)
+
+
+def test_of_groups_only_the_sums_may_be_known() -> None:
+    one = known(48, a=(100.0, 3.0), b=(100.0, 3.0))
+    v = 2 * (1 / 10 + 1 / 100)
+    assert uncertainty(ERRORS, one, (9.0, 99.0), 2.0) == pytest.approx((v / (1 + v / TAU**2)) ** 0.5)
+    assert uncertainty(replace(ERRORS, alike=True), one, (9.0, 99.0), 2.0) == 0
+    assert uncertainty(ERRORS, Learnt(), (9.0, 99.0), 2.0) == TAU
