@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 
 from bench.gate_peers import Watched
@@ -45,8 +45,12 @@ class Sizes:
     incident: int
     passing: int
 
+    def times(self, factor: float) -> "Sizes":
+        """So many times as many bakes."""
+        return Sizes(**{name: round(factor * count) for name, count in asdict(self).items()})
 
-FULL = Sizes(harmless=300, harmful=100, clustered=80, caught=30, incident=1000, passing=300)
+
+FULL = Sizes(harmless=200, harmful=100, clustered=40, caught=20, incident=300, passing=300)
 QUICK = Sizes(harmless=16, harmful=16, clustered=4, caught=2, incident=8, passing=40)
 
 
