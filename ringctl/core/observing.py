@@ -284,11 +284,15 @@ def _raw(check: Check, values: Values, at_us: Instant) -> dict[str, tuple[float,
 
 
 def _unusable(check: Check, values: Values, missing: Sequence[str]) -> str:
-    """Who of the missing accounts has numbers that cannot be used, in words; "" when nobody."""
-    wanted = [values.get(one, {}) for one in counters_of(check)]
+    """Which counter has no series at all, or who of the missing accounts has numbers that cannot be used; or ""."""
+    counters = list(counters_of(check))
     if isinstance(check.measure, Ratio) and _subset(check.measure):
-        del wanted[0]
-    odd = [account for account in missing if wanted and all(account in one for one in wanted)]
+        del counters[0]
+    nowhere = [one for one in counters if missing and not values.get(one)]
+    if nowhere:
+        matched = ", ".join(f'{label}=~"{pattern}"' for label, pattern in nowhere[0].match.items())
+        return f"no series of {nowhere[0].name}{f'{{{matched}}}' if matched else ''}"
+    odd = [account for account in missing if counters and all(account in values[one] for one in counters)]
     if not odd:
         return ""
     more = f" and {len(odd) - GONE_SHOWN} more" if len(odd) > GONE_SHOWN else ""

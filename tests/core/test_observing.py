@@ -320,3 +320,12 @@ def test_good_ones_are_counted_and_the_others_are_bad() -> None:
     assert pairs(seen[1]) == {"a": (10, 4), "k": (10, 0)}
     assert pairs(seen[2]) == {"a": (None, None), "k": (None, None)}, "13 good ones of 10; no good one at all"
     assert pairs(seen[3]) == {"a": (20, 5), "k": (20, 1)}, "from the last reading that could be used on"
+
+
+def test_a_counter_that_nobody_has_is_named() -> None:
+    fast = Counter(name="seconds_bucket", match={"le": "0.7"})
+    slow = replace(CHECK, measure=Ratio(y=fast, n=ALL, of_counts=True, good=True))
+    seen = looks(BOTH, Read(values={ALL: {"a": 1.0, "k": 1.0}}), Read(values={}), check=slow)
+    assert seen[0].reason == 'no series of seconds_bucket{le=~"0.7"}'
+    assert looks(BOTH, Read(values={}))[0].reason == "no series of errors_total"
+    assert looks(BOTH, Read(values={}), check=SUBSET)[0].reason == "no series of requests_total"
