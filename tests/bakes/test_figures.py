@@ -131,8 +131,13 @@ def test_figure(name: str) -> None:
 
 
 def no_margin(patch: pytest.MonkeyPatch) -> None:
-    """What is known of the accounts' own rates is taken for certain."""
+    """What little is known is taken for certain: the accounts' own rates, and how their events cluster.
+
+    Control's scatter holds how accounts differ as well, so that either guard alone keeps the promise here;
+    `test_split` has a case in which only the margin does.
+    """
     patch.setattr(split, "_lean", lambda check, se, harm: 0.0)
+    patch.setattr(scatter, "phi", lambda seen: 1.0)
 
 
 def independent(patch: pytest.MonkeyPatch) -> None:

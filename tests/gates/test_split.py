@@ -13,7 +13,7 @@ from ringctl.core.learning import Past
 from ringctl.core.policy import Check, Count, Counter, FailIf
 from ringctl.core.states import Verdict
 from ringctl.core.timing import HOUR, MINUTE
-from ringctl.gates import absence, evidence
+from ringctl.gates import absence, evidence, split
 from ringctl.gates.asked import directions
 from ringctl.gates.split import Split
 from ringctl.testing.judge_suite import Case, Story, conform, stream, verdicts
@@ -331,3 +331,26 @@ def test_a_rare_event_of_the_past_does_not_hold_a_clean_release_for_ever() -> No
     assert found[-1].verdict is PASS
     falls = judged(replace(REQUESTS, fail_if=FailIf(decrease=0.5)), clean, hours)
     assert falls[-1].verdict is OPEN, "no traffic at all is silence"
+
+
+def test_accounts_of_which_little_is_known_are_not_held_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Accounts differ by a factor of five. Three with a few events each do 1.75 times as many, which luck explains."""
+    rates = {f"k{one}": 0.6 if one % 2 else 3.0 for one in range(30)} | dict.fromkeys(
+        ("c0", "c1", "c2"), 0.06
+    )
+    hours = [Past((at + 1) * HOUR, one, 600.0, rate, 60.0) for at in range(72) for one, rate in rates.items()]
+
+    def minute(at: int) -> Evidence:
+        return Evidence(
+            at_us=DAYS + at * MINUTE, interval_us=MINUTE,
+            touched=tuple(Cell(one, 100.0, 0.0236, after=True) for one in rates if one[0] == "c"),
+            control=tuple(Cell(one, 100.0, rate / 6, after=False) for one, rate in rates.items() if one[0] == "k"),
+            expected=3, complete=True, intents=dict.fromkeys(("c0", "c1", "c2"), DAYS),
+        )  # fmt: skip
+
+    def ends() -> Verdict:
+        return judged(ERRORS, [minute(at) for at in range(1, 1440)], hours)[-1].verdict
+
+    assert ends() is not FAIL
+    monkeypatch.setattr(split, "_lean", lambda check, se, harm: 0.0)
+    assert ends() is FAIL
