@@ -334,7 +334,7 @@ def test_a_rare_event_of_the_past_does_not_hold_a_clean_release_for_ever() -> No
 
 
 def test_accounts_of_which_little_is_known_are_not_held_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Accounts differ by a factor of five. Three with a few events each do 1.75 times as many, which luck explains."""
+    """Accounts differ by a factor of five. Three with a few events each do 1.75 times as many: luck explains it."""
     rates = {f"k{one}": 0.6 if one % 2 else 3.0 for one in range(30)} | dict.fromkeys(
         ("c0", "c1", "c2"), 0.06
     )

@@ -16,11 +16,13 @@ from pathlib import Path
 from tests.multinode.oracle import START, Line, book_lines, open_bodies
 
 STEPS = ("note", "bare")
+# No overshoot: nodes are frozen here for longer than any step should take, and it would hold for a person.
 POLICY = """\
 apiVersion: ringctl/v1
 kind: Policy
 metadata: {{name: torture, owner: tests}}
 inventory: {{source: csv, path: accounts.csv, id: account_id, size: size, target: [database, book, work]}}
+defaults: {{builtin: []}}
 gates: {{slow: {{source: steps, value: duration, compare: threshold, fail_if: {{p95: 10m}}, every: 1s}}}}
 rings:
   - name: all

@@ -106,6 +106,8 @@ class Fleet(RuleBasedStateMachine):
         self.rollouts: list[str] = []
         self.processes = [self.born(0), self.born(1)]
         self.world.source.harms = self.harms
+        # enough for a pass within the bake: nothing bad in 300 answers and more
+        self.world.source.rates["all"], self.world.source.harmful["bad"] = 500.0, 250.0
 
     def teardown(self) -> None:
         for process in self.processes:
