@@ -428,10 +428,6 @@ class Torture:
             lambda: list(self.parts.store.tasks(self.current, states=[TaskState.UNKNOWN, TaskState.FAILED])),
             [],
         )
-        if not rows and self.current in self.by_hand and self._all_done():
-            # what a person settled has no measure, and the wave's gate waits for one of every account for ever
-            self.ringctl("abort", self.current, "--reason", "all is done")
-            self.done["person: abort"] += 1
         held = rows and self.quietly(lambda: self.parts.store.load(self.current).hold("accounts"), None)
         for row in rows:
             doubtful = [e.step for e in row.steps if e.state in {"unknown", "intent"} and e.step in STEPS]
@@ -447,13 +443,6 @@ class Torture:
             elif row.state is TaskState.FAILED or held:
                 self.done["person: retry"] += 1  # what is open is asked for again before anything runs
                 self.ringctl(*retry)
-
-    def _all_done(self) -> bool:
-        """Whether nothing is left to do but in waves that a baking one keeps from opening."""
-        rollout = self.quietly(lambda: self.parts.store.load(self.current), None)
-        baking = rollout is not None and any(wave.state is WaveState.BAKING for wave in rollout.waves)
-        rows = self.quietly(lambda: list(self.parts.store.tasks(self.current)), ()) if baking else ()
-        return bool(rows) and {row.state for row in rows} <= {TaskState.DONE, TaskState.WAITING}
 
     def why(self) -> str:
         """What `ringctl why` and the nodes say."""
