@@ -176,6 +176,7 @@ def rung(seed: int, per: float, looks: int) -> bool:
     return False
 
 
+@pytest.mark.bakes
 @pytest.mark.parametrize("per", [1.0, 4.0])
 def test_harmless_bakes_do_not_ring(per: float) -> None:
     bakes = scaled(12, 300)
@@ -189,6 +190,7 @@ def test_accounts_gone_empty_are_seen_in_minutes(per: float, within: int) -> Non
     assert sorted(at for _, at in found)[10] <= within
 
 
+@pytest.mark.bakes
 def test_half_empty_accounts_do_not_pass_and_healthy_ones_do() -> None:
     """At one answer a look half of all answers are half of the looks: the harm that a pass rules out."""
     harmful = [bake(seed, empty=0.5, per=1.5, looks=120)[0] for seed in range(20)]

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+import pytest
+
 from ringctl.core import panel
 from ringctl.core.judging import JudgeState
 from ringctl.core.learning import Past, learnt
@@ -66,6 +68,7 @@ def test_hours_of_history_say_how_the_rate_drifts() -> None:
     assert numbers["phi"] == state_drift(state)
 
 
+@pytest.mark.bakes
 def test_traffic_against_the_hours_before() -> None:
     check = replace(
         OWN, measure=Count(of=Counter(name="requests")), fail_if=FailIf(decrease=0.5), min_samples=20

@@ -9,10 +9,21 @@ from ringctl.core.judging import Cell
 from ringctl.core.learning import HISTORY, Learnt, Past, fold, learnt
 from ringctl.core.policy import Count, Counter
 from ringctl.core.timing import HOUR
-from ringctl.gates.exposure import LEAST_CV2, MOST_APART, TAU, Rates, apart, counted, dispersion, uncertainty
+from ringctl.gates.exposure import (
+    LEAST_CV2,
+    MOST_APART,
+    TAU,
+    Rates,
+    apart,
+    counted,
+    dispersion,
+    uncertainty,
+    with_bursts,
+)
 from ringctl.gates.scatter import UNLEARNT_PHI
 from tests.gates.checks import ERRORS
 from tests.gates.draws import poisson
+from tests.gates.looks import look
 
 
 def known(hours: int = 1, **rows: tuple[float, float]) -> Learnt:
@@ -82,3 +93,10 @@ def test_of_groups_only_the_sums_may_be_known() -> None:
     assert uncertainty(ERRORS, one, (9.0, 99.0), 2.0) == pytest.approx((v / (1 + v / TAU**2)) ** 0.5)
     assert uncertainty(replace(ERRORS, alike=True), one, (9.0, 99.0), 2.0) == 0
     assert uncertainty(ERRORS, Learnt(), (9.0, 99.0), 2.0) == TAU
+
+
+def test_where_days_are_known_nobody_else_is_asked() -> None:
+    seen = look(1, {"a": (50.0, 1.0)}, control=3)
+    days = replace(seen, learnt=known(48, a=(100.0, 3.0), b=(100.0, 3.0)))
+    assert with_bursts(ERRORS, {"kept": 1}, days) == {"kept": 1}
+    assert "bursts" in with_bursts(ERRORS, {"kept": 1}, seen)

@@ -49,6 +49,7 @@ def ends(check, made):
     return found.get(Verdict.FAIL), found.get(Verdict.PASS)
 
 
+@pytest.mark.bakes
 @pytest.mark.parametrize("phi", [1.0, 3.0])
 def test_at_the_ceiling_it_neither_rings_nor_passes_more_often_than_promised(phi):
     bakes = scaled(80, 2000)
@@ -62,12 +63,14 @@ def test_at_the_ceiling_it_neither_rings_nor_passes_more_often_than_promised(phi
     assert passed <= 0.05 * bakes + 3 * math.sqrt(0.05 * bakes), f"{passed} of {bakes} passed"
 
 
+@pytest.mark.bakes
 def test_a_mutant_without_dispersion_rings_on_batches():
     check = replace(CEILING, false_alarm=0.02)
     both = [ends(check, looks(seed, lambda *_: 0.05, phi=6.0)) for seed in range(30)]
     assert sum(one[0] is not None for one in both) >= 5
 
 
+@pytest.mark.bakes
 def test_a_release_well_below_passes_and_one_above_fails():
     healthy = [ends(CEILING, looks(seed, lambda *_: 0.02)) for seed in range(40)]
     assert all(fail is None for fail, _ in healthy)
@@ -214,6 +217,7 @@ def bursting(seed):
         )  # fmt: skip
 
 
+@pytest.mark.bakes
 def test_bursts_of_which_nothing_is_known_seldom_ring(monkeypatch):
     def rung(bakes):
         return sum(ends(CEILING, bursting(seed))[0] is not None for seed in range(bakes))

@@ -98,6 +98,7 @@ def rung_on_the_day(bakes):
     return rung / bakes
 
 
+@pytest.mark.bakes
 def test_a_fault_of_the_world_on_the_day_of_the_rollout_is_no_certain_alarm(monkeypatch):
     """`when` is lost then, by bad luck; `where` still holds. Of GATE's formula (a mutant here) nothing would."""
     ours = rung_on_the_day(100)

@@ -4,6 +4,8 @@ import json
 import random
 from dataclasses import replace
 
+import pytest
+
 from ringctl.core import panel
 from ringctl.core.judging import Cell, Evidence, Judgement, JudgeState
 from ringctl.core.learning import Past
@@ -190,6 +192,7 @@ def window_bake(seed: int, *, harm: bool, looks: int) -> int | None:
     return None
 
 
+@pytest.mark.bakes
 def test_the_window_of_2017_is_seen_in_minutes_and_a_healthy_upgrade_never_rings() -> None:
     found = sorted(window_bake(seed, harm=True, looks=90) or 999 for seed in range(40))
     assert found[20] <= 6

@@ -69,6 +69,7 @@ def world(seed, *, accounts=10, memory=1, harm=None, hours=24, past=PAST, every=
         )
 
 
+@pytest.mark.bakes
 @pytest.mark.parametrize("apart", [0, 30])
 def test_it_seldom_rings_on_bursts_of_an_hour(apart):
     bakes, alpha = scaled(30, 600), 0.02
@@ -79,6 +80,7 @@ def test_it_seldom_rings_on_bursts_of_an_hour(apart):
     assert rung <= alpha * bakes + 3 * math.sqrt(alpha * bakes), f"{rung} of {bakes}"
 
 
+@pytest.mark.bakes
 def test_bursts_of_six_hours_ask_for_longer_blocks():
     hours = []
     for seed in range(12):
@@ -87,6 +89,7 @@ def test_bursts_of_six_hours_ask_for_longer_blocks():
     assert sum(one != 1 for one in hours) >= 9
 
 
+@pytest.mark.bakes
 def test_a_mutant_that_always_takes_an_hour_rings_on_them(monkeypatch):
     """The oracle of false alarms can fail: without the choice of the block, memory of hours is taken for harm."""
     check = replace(CHECK, false_alarm=0.1)
@@ -101,6 +104,7 @@ def test_a_mutant_that_always_takes_an_hour_rings_on_them(monkeypatch):
     assert rung() > chosen + 3
 
 
+@pytest.mark.bakes
 def test_two_accounts_gone_bad_are_seen_after_some_blocks():
     harm = {"c03": 12.0, "c04": 12.0}
     found = [failed_at(OwnHistory(), CHECK, world(seed, harm=harm)) for seed in range(12)]

@@ -194,6 +194,7 @@ BAKES = 16
 LEARNING = Margin(before=(60.0, 240.0), accounts=(5.0, 20.0), rate=0.1, watched=True)
 
 
+@pytest.mark.bakes
 @pytest.mark.parametrize(
     ("check", "judge", "scale"),
     [
@@ -212,6 +213,7 @@ def test_the_judges_keep_the_plan(check: Check, judge: Judge, scale: Scale) -> N
     assert sum(at <= planned / 6 for at in minutes) <= 0.5 * BAKES
 
 
+@pytest.mark.bakes
 def test_the_limit_keeps_the_plan() -> None:
     check = replace(CEILING, fail_if=FailIf(ceiling=0.05))
     scale = Ceiling(trials=50.0, share=0.01, limit=0.05, phi=2.0)

@@ -73,6 +73,7 @@ def alarms(bakes, check, **options):
     return [one for one in found if one is not None]
 
 
+@pytest.mark.bakes
 @pytest.mark.parametrize("apart", [0, 20])
 def test_it_seldom_rings_on_healthy_accounts_that_differ(apart):
     bakes, alpha = scaled(30, 600), 0.05
@@ -80,6 +81,7 @@ def test_it_seldom_rings_on_healthy_accounts_that_differ(apart):
     assert rung <= alpha * bakes + 3 * math.sqrt(alpha * bakes), f"{rung} of {bakes}"
 
 
+@pytest.mark.bakes
 def test_a_mutant_that_takes_sizes_for_harm_rings(monkeypatch):
     """The oracle above can fail: with the accounts' own pasts ignored, accounts begun one by one ring."""
     assert rung_by_the_largest() <= 3
@@ -101,6 +103,7 @@ def big(fleet):
     return fleet
 
 
+@pytest.mark.bakes
 def test_wide_harm_among_noisy_accounts_is_seen():
     found = alarms(20, replace(ERRORS, false_alarm=0.01), harm=ALL)
     assert len(found) >= 18

@@ -228,6 +228,7 @@ def rings(check=CONTROL, **world) -> bool:
     return any(verdict is FAIL for verdict, _ in World(**world).bake(JUDGE, check))
 
 
+@pytest.mark.bakes
 @pytest.mark.parametrize(
     ("check", "world"),
     [
@@ -246,6 +247,7 @@ def test_harmless_bakes_do_not_ring(check, world) -> None:
     assert count <= 0.005 * bakes + 3 * math.sqrt(0.005 * bakes)
 
 
+@pytest.mark.bakes
 def test_without_control_a_common_drift_is_taken_for_harm_and_with_it_is_not() -> None:
     """Why a control is preferred; this is the seeded bug that the drift test above would catch."""
     world = {"seed": 1, "drift": 1.2, "looks": 720}
@@ -254,6 +256,7 @@ def test_without_control_a_common_drift_is_taken_for_harm_and_with_it_is_not() -
     assert not rings(CONTROL, **world)
 
 
+@pytest.mark.bakes
 @pytest.mark.parametrize(
     ("check", "world", "within"),
     [
@@ -278,6 +281,7 @@ def test_harm_is_seen_in_minutes(check, world, within) -> None:
     assert sorted(found)[3] <= within
 
 
+@pytest.mark.bakes
 def test_a_shift_as_large_as_the_limit_does_not_pass_and_health_does() -> None:
     for change, sigma in ((0.5, 0.1), (0.5, 0.3), (1.55, 0.2), (0.4, 0.6)):
         passed = [seen(JUDGE, change=change, sigma=sigma, seed=seed, looks=120)[0] for seed in range(15)]

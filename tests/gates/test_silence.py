@@ -97,6 +97,7 @@ def test_silence_is_seen_within_minutes_and_never_before(flow, count):
     assert max(at) - 120 + 1 <= 10
 
 
+@pytest.mark.bakes
 @pytest.mark.parametrize("flow_phi", [6.6, None])
 def test_it_seldom_rings_under_noise_and_by_night(flow_phi):
     def night(minute, _):

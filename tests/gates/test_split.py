@@ -128,11 +128,13 @@ def test_directions() -> None:
     assert directions(replace(ERRORS, fail_if=FailIf())) == ()
 
 
+@pytest.mark.bakes
 @pytest.mark.parametrize("times", [4.0, 0.2])
 def test_a_flag_that_is_off_must_change_nothing_either_way(times: float) -> None:
     conform(case(Split(), FLAG_OFF, (50.0, 2.0), (50.0, 2.0 * times)))
 
 
+@pytest.mark.bakes
 def test_traffic_that_falls_away_fails_and_a_shared_lull_does_not() -> None:
     story = Story(before=30, running=2, done=80, every_us=MINUTE)
 
@@ -261,6 +263,7 @@ def judged(check: Check, looks: list[Evidence], past: list[Past] | None = None) 
     return found
 
 
+@pytest.mark.bakes
 def test_one_broken_account_among_others_that_are_as_noisy_as_ever_fails_nothing_for_hours() -> None:
     """The others need evidence of their own: at 5 % a look, one of nine would be out by chance in no time."""
     rung = sum(judged(ERRORS, noisy(seed, looks=260, broken=0.3))[-1].verdict is FAIL for seed in range(8))
@@ -333,6 +336,7 @@ def test_a_rare_event_of_the_past_does_not_hold_a_clean_release_for_ever() -> No
     assert falls[-1].verdict is OPEN, "no traffic at all is silence"
 
 
+@pytest.mark.bakes
 def test_accounts_of_which_little_is_known_are_not_held_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Accounts differ by a factor of five. Three with a few events each do 1.75 times as many: luck explains it."""
     rates = {f"k{one}": 0.6 if one % 2 else 3.0 for one in range(30)} | dict.fromkeys(
@@ -354,3 +358,9 @@ def test_accounts_of_which_little_is_known_are_not_held_to_it(monkeypatch: pytes
     assert ends() is not FAIL
     monkeypatch.setattr(split, "_lean", lambda check, se, harm: 0.0)
     assert ends() is FAIL
+
+
+def test_cohorts_that_are_declared_alike_have_no_margin() -> None:
+    looks = noisy(1, looks=5)
+    assert judged(replace(ERRORS, alike=True), looks, [])[-1].numbers["margin"] == 1
+    assert float(str(judged(ERRORS, looks, [])[-1].numbers["margin"])) > 1
