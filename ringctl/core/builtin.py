@@ -18,14 +18,13 @@ from typing import Final
 from ringctl.core.facts import Lasted, StepClasses
 from ringctl.core.judging import Judgement, JudgeState
 from ringctl.core.model import Hold
-from ringctl.core.policy import Check, FailIf, StepMeasure
+from ringctl.core.policy import BUILTIN, Check, FailIf, StepMeasure
 from ringctl.core.states import Verdict
-from ringctl.core.timing import MINUTE, SECOND, Instant, Span, human
+from ringctl.core.timing import SECOND, Instant, human
 
 OVERSHOOT: Final = "overshoot"
 RECREATED: Final = "recreated"
 DUPLICATES: Final = "duplicates"
-COMPARE: Final = "builtin"
 
 TIMES: Final = 3.0
 LEAST_OVER_S: Final = 10.0
@@ -35,7 +34,7 @@ SHOWN: Final = 3
 _NEW, _HELD, _ACCEPTED = range(3)
 
 
-def checks(names: Iterable[str] = (OVERSHOOT, RECREATED), *, every_us: Span = MINUTE) -> dict[str, Check]:
+def checks(names: Iterable[str] = (OVERSHOOT, RECREATED)) -> dict[str, Check]:
     """The built-in checks of these names. They take no part in the false alarms promised: `weight` 0."""
     measures = {OVERSHOOT: StepMeasure(name=OVERSHOOT), RECREATED: StepMeasure(name=DUPLICATES)}
     return {
@@ -43,10 +42,9 @@ def checks(names: Iterable[str] = (OVERSHOOT, RECREATED), *, every_us: Span = MI
             name=name,
             source="steps",
             measure=measures[name],
-            compare=COMPARE,
+            compare=BUILTIN,
             fail_if=FailIf(),
             min_samples=0,
-            every_us=every_us,
             baseline_us=0,
             weight=0.0,
             history_us=0,
@@ -57,7 +55,7 @@ def checks(names: Iterable[str] = (OVERSHOOT, RECREATED), *, every_us: Span = MI
 
 def is_builtin(check: Check) -> bool:
     """Whether the check is one of these, and not one of the policy's own."""
-    return check.compare == COMPARE
+    return check.compare == BUILTIN
 
 
 def overshoot(

@@ -37,6 +37,8 @@ def _exact(share: float | None, total: int) -> float:
 
 NONE_FAIL = Amount(count=0)
 ALL = Amount(share=1.0)
+BUILTIN = "builtin"
+"""What a built-in check is compared with (`core.builtin`)."""
 UNGATED_EVERY_US: Span = 10 * SECOND
 """How often a wave without any check is looked at: its bake is credited time all the same."""
 
@@ -150,8 +152,8 @@ class Check:
 
 def looks_every(checks: Iterable[Check], bake: Bake) -> Span:
     """The time between two looks at a wave: the shortest that a check asks for, and at least two looks in a minimum
-    bake (a bake of seconds is not stretched to a minute by `every: 1m`)."""
-    asked = min((check.every_us for check in checks), default=UNGATED_EVERY_US)
+    bake (a bake of seconds is not stretched to a minute by `every: 1m`). Built-in checks look with the others."""
+    asked = min((check.every_us for check in checks if check.compare != BUILTIN), default=UNGATED_EVERY_US)
     return min(asked, max(SECOND, bake.min_us // 2))
 
 

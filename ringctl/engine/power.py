@@ -338,7 +338,9 @@ class _Plan:
         if judge is None:
             return replace(self.line(name), asked=said, note=f"no judge is installed that sees {said}")
         line = replace(self.line(name), asked=said)
-        stage = stage_of(check, self.stand, self.level(name), control=self.judged in BESIDE)
+        beside = self.judged in BESIDE
+        stand = self.stand
+        stage = ideal.stage(check, stand.accounts, stand.every_us, self.level(name), control=beside)
         fail, done = _looks(check, _Named(name, judge), stage)
         minutes = self.stand.every_us / MINUTE
         answers = (self.rate.samples or 0.0) * minutes
@@ -372,17 +374,6 @@ class _Named:
 def _looks(check: Check, named: _Named, stage: ideal.Stage) -> tuple[int | None, int | None]:
     judges = {named.name: named.judge}
     return ideal.looks_to_fail(check, judges, stage), ideal.looks_to_pass(check, judges, stage)
-
-
-def stage_of(check: Check, stand: Stand, alpha: float, *, control: bool) -> ideal.Stage:
-    """The wave as `ideal` imagines it: large ones need no more looks than ten accounts."""
-    return ideal.Stage(
-        accounts=max(1, min(stand.accounts, 10)),
-        before=max(5, min(60, check.baseline_us // max(1, stand.every_us))),
-        alpha=alpha,
-        every_us=stand.every_us,
-        control=control,
-    )
 
 
 def _finite(minutes: float) -> float | None:

@@ -19,6 +19,9 @@ MOST: Final = 200
 """Looks that are tried: what needs more is not worth waiting for."""
 CONTROL: Final = 8
 ANSWERS: Final = 1e6
+LARGE: Final = 10
+LEAST_BEFORE: Final = 5
+MOST_BEFORE: Final = 60
 START_US: Final[Instant] = 946_684_800_000_000
 
 
@@ -31,6 +34,17 @@ class Stage:
     alpha: float
     every_us: Span
     control: bool = True
+
+
+def stage(check: Check, accounts: int, every_us: Span, alpha: float, *, control: bool = True) -> Stage:
+    """A wave of so many accounts. Large ones need no more looks than ten accounts."""
+    return Stage(
+        accounts=max(1, min(accounts, LARGE)),
+        before=max(LEAST_BEFORE, min(MOST_BEFORE, check.baseline_us // max(1, every_us))),
+        alpha=alpha,
+        every_us=every_us,
+        control=control,
+    )
 
 
 def looks_to_fail(check: Check, judges: Mapping[str, Judge], stage: Stage) -> int | None:

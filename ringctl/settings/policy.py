@@ -134,7 +134,7 @@ def _read(node: Node, report: Report) -> Settings:
         for name, entry in keys.mapping("gates")
     }
     usual = ring_gates(defaults, sorted(checks), sorted(checks))
-    watching = _builtin(defaults, checks, gate_defaults.every_us)
+    watching = builtin.checks(defaults.names("builtin", units.one_of(*builtin.checks())))
     rings = read_rings(keys, sorted({**checks, **watching}), usual)
     return Settings(
         name=metadata.read("name", units.name, ""),
@@ -155,12 +155,6 @@ def _gate_name(node: Node) -> str:
         hint = "another name; `defaults: {builtin: [...]}` says which of the built-in checks are on"
         raise Mistake(DUPLICATE_NAME, f"`{name}` is a built-in check", hint=hint)
     return name
-
-
-def _builtin(keys: Keys, checks: Mapping[str, Check], every_us: Span) -> dict[str, Check]:
-    """The built-in checks that are on. They look as often as the policy's own: a wave's checks look together."""
-    names = keys.names("builtin", units.one_of(*builtin.checks()))
-    return builtin.checks(names, every_us=min((one.every_us for one in checks.values()), default=every_us))
 
 
 def _requalify(keys: Keys) -> Requalify:

@@ -19,7 +19,6 @@ from ringctl.settings.report import UNDECIDABLE, Report
 
 SOME: Final = 3
 """Accounts of a canary whose size is a share."""
-LEAST_BEFORE: Final = 5
 
 
 def undecidable_checks(policy: Policy, report: Report) -> None:
@@ -35,12 +34,8 @@ def _look(policy: Policy, ring: RingPolicy, check: Check, report: Report) -> Non
     judges: dict[str, Judge] = {one.name: one for one in (BecomesEmpty(), Shift())}
     if not any(judge.applies(check) for judge in judges.values()):
         return
-    stage = ideal.Stage(
-        accounts=ring.canary.accounts.count or SOME,
-        before=max(LEAST_BEFORE, min(60, check.baseline_us // every)),
-        alpha=planned_share(policy, ring.name, 1 + len(ring.waves), check).alpha,
-        every_us=every,
-    )
+    alpha = planned_share(policy, ring.name, 1 + len(ring.waves), check).alpha
+    stage = ideal.stage(check, ring.canary.accounts.count or SOME, every, alpha)
     for done, looks in (
         ("fail", ideal.looks_to_fail(check, judges, stage)),
         ("pass", ideal.looks_to_pass(check, judges, stage)),

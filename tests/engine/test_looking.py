@@ -276,7 +276,7 @@ def test_a_long_gap_without_the_accounts_samples_is_credited_as_a_look(world):
 def with_builtin(rollout):
     """The rollout's policy with the built-in checks, as settings add them."""
     policy = rollout.policy
-    checks = builtin.checks(every_us=SECOND)
+    checks = builtin.checks()
     rings = tuple(replace(ring, gates=tuple(dict.fromkeys((*ring.gates, *checks)))) for ring in policy.rings)
     return replace(rollout, policy=replace(policy, checks={**policy.checks, **checks}, rings=rings))
 

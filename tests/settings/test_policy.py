@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ringctl.core import builtin
 from ringctl.core.builtin import is_builtin
 from ringctl.core.digests import canonical
 from ringctl.core.errors import InvalidInput
 from ringctl.core.fleet import Account, Term
-from ringctl.core.policy import ALL, Amount, Bake, Policy, Ratio, StepMeasure
+from ringctl.core.policy import ALL, Amount, Bake, Policy, Ratio, StepMeasure, looks_every
 from ringctl.core.timing import DAY, HOUR, MINUTE, SECOND
 from ringctl.settings import lint_policy, load_policy, policy_from_document, policy_from_text
 from tests.settings.support import POLICY, policy_findings
@@ -68,6 +69,21 @@ def test_built_in_checks_watch_every_ring_unless_they_are_switched_off() -> None
     assert none.ring("internal").gates == ("errors", "answers")
     assert "switched off: overshoot, recreated" in " ".join(one.message for one in warnings)
     assert none.digest != read(POLICY).digest
+
+
+def test_a_gate_of_one_ring_does_not_make_others_look_more_often() -> None:
+    fast = POLICY.replace(
+        "    all: {counter: http_requests_total}\n",
+        "    all: {counter: http_requests_total}\n    every: 5s\n",
+    )
+    policy = read(fast.replace("gates: [errors, answers, slow]", "gates: [answers]"))
+    spans = {ring.name: looks_every(policy.checks_of(ring), ring.bake) for ring in policy.rings}
+    assert {"errors" in ring.gates: spans[ring.name] for ring in policy.rings} == {
+        True: 5 * SECOND,
+        False: MINUTE,
+    }
+    alone = read(POLICY.replace("gates: [errors, answers, slow]", "gates: []")).rings
+    assert looks_every([], alone[0].bake) == looks_every(builtin.checks().values(), alone[0].bake)
 
 
 def test_requalification_bakes_45_minutes_unless_told_otherwise() -> None:
