@@ -241,7 +241,7 @@ def series(check: Check, reading: RawReading, watch: Watch) -> tuple[int, int]:
     found = wanted = 0
     for counter in counters_of(check):
         there = sum(account in reading.values.get(counter, {}) for account in watch.touched)
-        optional = isinstance(measure, Ratio) and counter == measure.y and _subset(measure)
+        optional = isinstance(measure, Ratio) and counter == measure.y and measure.subset
         found, wanted = found + there, wanted + (there if optional else len(watch.touched))
     return found, wanted
 
@@ -273,7 +273,7 @@ def _raw(check: Check, values: Values, at_us: Instant) -> dict[str, tuple[float,
     if not isinstance(measure, Ratio):
         return {}
     bad, every = values.get(measure.y, {}), values.get(measure.n, {})
-    subset = _subset(measure)
+    subset = measure.subset
     sound = countable if measure.of_counts else measurable
     pairs = {}
     for account, n in every.items():
@@ -286,7 +286,7 @@ def _raw(check: Check, values: Values, at_us: Instant) -> dict[str, tuple[float,
 def _unusable(check: Check, values: Values, missing: Sequence[str]) -> str:
     """Which counter has no series at all, or who of the missing accounts has numbers that cannot be used; or ""."""
     counters = list(counters_of(check))
-    if isinstance(check.measure, Ratio) and _subset(check.measure):
+    if isinstance(check.measure, Ratio) and check.measure.subset:
         del counters[0]
     nowhere = [one for one in counters if missing and not values.get(one)]
     if nowhere:
@@ -297,18 +297,6 @@ def _unusable(check: Check, values: Values, missing: Sequence[str]) -> str:
         return ""
     more = f" and {len(odd) - GONE_SHOWN} more" if len(odd) > GONE_SHOWN else ""
     return f"NaN, negative or too large a number of {', '.join(odd[:GONE_SHOWN])}{more}: missing"
-
-
-def _subset(measure: Ratio) -> bool:
-    """Whether the series of y are by name and matchers among those of n."""
-    y, n = measure.y, measure.n
-    return (
-        measure.of_counts
-        and not measure.good  # no good one is no absence of bad ones
-        and y.name == n.name
-        and y.account == n.account
-        and n.match.items() <= y.match.items()
-    )
 
 
 def _delta(check: Check, base: _Base | None, raw: tuple[float, float] | None, oldest_us: Instant) -> _Delta:

@@ -78,6 +78,18 @@ class Ratio:
     of_counts: bool
     good: bool = False
 
+    @property
+    def subset(self) -> bool:
+        """Whether the series of y are by name and matchers among those of n: absent ones have counted none."""
+        y, n = self.y, self.n
+        return (
+            self.of_counts
+            and not self.good  # no good one is no absence of bad ones
+            and y.name == n.name
+            and y.account == n.account
+            and n.match.items() <= y.match.items()
+        )
+
     def bad(self, n: float, y: float) -> float | None:
         """Bad events of a difference; None where there are more good ones than events: not all are counted yet."""
         if not self.good:

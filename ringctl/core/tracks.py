@@ -4,6 +4,7 @@ A track is one counter of one account at grid times, raw and cumulative. A count
 interval is missing, not negative. So is one with a gap: nothing is spread over hours that were not seen.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Protocol
@@ -54,20 +55,27 @@ def _cells(
         return [Past(at, account, span / MINUTE, y, span / MINUTE) for at, (y, span) in sorted(grown.items())]
     if not isinstance(measure, Ratio):
         return []
-    every = _grown(counters.get(measure.n, ()), step_us, countable)
-    bad = _grown(counters.get(measure.y, ()), step_us, countable if measure.of_counts else measurable)
-    # a series of bad events that was never there counted none, where it is by name a part of all
-    nothing = _optional(measure) and measure.y not in counters
+    points, bads = counters.get(measure.n, ()), counters.get(measure.y, ())
+    every = _grown(points, step_us, countable)
+    bad = _grown(
+        _with_zeros(points, bads) if measure.subset else bads,
+        step_us,
+        countable if measure.of_counts else measurable,
+    )
     cells = []
     for at, (n, span) in sorted(every.items()):
-        y = 0.0 if nothing else measure.bad(n, bad[at][0]) if at in bad else None
+        y = measure.bad(n, bad[at][0]) if at in bad else None
         if y is not None and n > 0:
             cells.append(Past(at, account, n, y, span / MINUTE))
     return cells
 
 
-def _optional(measure: Ratio) -> bool:
-    return measure.of_counts and not measure.good and measure.y.name == measure.n.name
+def _with_zeros(
+    points: Sequence[tuple[Instant, float]], bads: Sequence[tuple[Instant, float]]
+) -> Sequence[tuple[Instant, float]]:
+    """The series of bad events with a zero wherever all events were counted before it began, as in a live look."""
+    first_us = bads[0][0] if bads else math.inf
+    return (*((at, 0.0) for at, _ in points if at < first_us), *bads)
 
 
 def _grown(

@@ -84,3 +84,14 @@ def test_good_ones_are_counted_and_the_others_are_bad() -> None:
     )
     assert [(one.n, one.y) for one in found] == [(50.0, 10.0), (20.0, 5.0)], "not 40 good ones of 30"
     assert cells(slow, Track(ALL, "a", points(100, 150))) == [], "no good one is no absence of bad ones"
+
+
+def test_a_series_that_begins_with_its_first_bad_event_had_none_before() -> None:
+    """As a live look has it: by name a part of all events, absent until there was one."""
+    found = cells(ERRORS, Track(ALL, "a", points(100, 150, 200, 250)), Track(BAD, "a", points(2, 3, start=3)))
+    assert [(one.n, one.y) for one in found] == [(50.0, 0.0), (50.0, 2.0), (50.0, 1.0)]
+    narrow = replace(ALL, match={"code": "2.."})
+    odd = replace(ERRORS, measure=Ratio(y=BAD, n=narrow, of_counts=True))
+    assert cells(odd, Track(narrow, "a", points(100, 150, 200))) == [], "no part of it: unknown, not none"
+    other = replace(ERRORS, measure=Ratio(y=replace(BAD, account="tenant"), n=ALL, of_counts=True))
+    assert cells(other, Track(ALL, "a", points(100, 150, 200))) == []
