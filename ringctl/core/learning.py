@@ -15,6 +15,7 @@ says so. Shares, not levels, are learnt: what both groups do alike, by day and n
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -71,19 +72,43 @@ class Owns(Mapping[str, Own]):
 
     def __getitem__(self, account: str) -> Own:
         row = self.rows[account]
-        worst = row[WORST]
-        if row[BLOCK_N] >= WORST_TRIALS:
-            worst = max(worst, row[BLOCK_Y] / row[BLOCK_N])
+        worst = _worst(row)
         return Own(
             n=row[N], y=row[Y], looks=int(row[LOOKS]), empty=int(row[EMPTY]), minutes=row[MINUTES],
             worst=worst if worst >= 0 else None, peaks=read(self.tops.get(account, ())),
         )  # fmt: skip
+
+    @cached_property
+    def n(self) -> float:
+        """Trials of all accounts together."""
+        return sum(row[N] for row in self.rows.values())
+
+    @cached_property
+    def y(self) -> float:
+        """Bad events of all accounts together."""
+        return sum(row[Y] for row in self.rows.values())
+
+    @cached_property
+    def hours(self) -> float:
+        """Hours of all accounts together."""
+        return sum(row[MINUTES] for row in self.rows.values()) / 60
+
+    @cached_property
+    def worst(self) -> float:
+        """The worst share of any account; 0 where none is known."""
+        return max(0.0, max((_worst(row) for row in self.rows.values()), default=0.0))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.rows)
 
     def __len__(self) -> int:
         return len(self.rows)
+
+
+def _worst(row: Sequence[float]) -> float:
+    """The worst share of a row, with the block that is being counted; -1: none."""
+    worst = row[WORST]
+    return max(worst, row[BLOCK_Y] / row[BLOCK_N]) if row[BLOCK_N] >= WORST_TRIALS else worst
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +129,7 @@ class Learnt:
     flow: float | None = None
     hours: float = 0.0
     events: tuple[float, float] = (0.0, 0.0)
-    own: Mapping[str, Own] = field(default_factory=dict)
+    own: Owns = field(default_factory=lambda: Owns({}))
 
     @property
     def long(self) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from ringctl.core.judging import Judgement
-from ringctl.core.learning import Learnt, N, Owns, Y
+from ringctl.core.learning import Learnt
 from ringctl.core.policy import Check
 from ringctl.core.states import Verdict
 from ringctl.gates.asked import directions
@@ -57,8 +57,7 @@ def of_anything(check: Check, learnt: Learnt, n: float, numbers: Mapping[str, ob
     said = f"no event at all, in {n:.0f} samples of the wave or in control"
     if not min(both) > 1:  # where a fall is asked about, nothing at all is silence
         return Judgement(verdict=Verdict.INCONCLUSIVE, reason=said, numbers=numbers)
-    rows = learnt.own.rows.values() if isinstance(learnt.own, Owns) else ()
-    usual = sum(row[Y] for row in rows) / max(1.0, sum(row[N] for row in rows))
+    usual = learnt.own.y / max(1.0, learnt.own.n)
     rate = min(NEGLIGIBLE, max(LEAST_RATE, max(both) * usual)) if usual > 0 else NEGLIGIBLE
     needed = math.log(1 / check.miss) / rate
     if n >= needed:

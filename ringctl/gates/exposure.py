@@ -11,11 +11,11 @@ and se = 0.
 """
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from ringctl.core.judging import Cell, Evidence, JudgeState
-from ringctl.core.learning import Learnt, N, Owns, Y
+from ringctl.core.learning import Learnt, N, Y
 from ringctl.core.policy import Check, Count
 from ringctl.gates import scatter
 from ringctl.gates.evidence import mapping
@@ -33,9 +33,8 @@ class Rates:
     """The accounts' own rates, shrunk towards the common one. `pseudo`: k, in events."""
 
     def __init__(self, check: Check, learnt: Learnt, *, pseudo: float = 1.0, phi: float = 1.0) -> None:
-        self.rows: Mapping[str, Sequence[float]] = learnt.own.rows if isinstance(learnt.own, Owns) else {}
-        n = sum(row[N] for row in self.rows.values())
-        y = sum(row[Y] for row in self.rows.values())
+        self.rows = learnt.own.rows
+        n, y = learnt.own.n, learnt.own.y
         self.common = y / n if n > 0 and y > 0 else 0.0
         self.plain = check.alike or not self.common > 0
         self.must_know = isinstance(check.measure, Count) and not check.alike

@@ -26,6 +26,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from ringctl.core.judging import Cell, Evidence, Judgement, JudgeState
+from ringctl.core.learning import MINUTES, Owns
 from ringctl.core.policy import Check, Ratio
 from ringctl.core.states import Verdict
 from ringctl.core.timing import HOUR, Instant
@@ -97,8 +98,14 @@ def _folded(check: Check, state: JudgeState, evidence: Evidence) -> dict[str, ob
     hit, spared = dict(mapping(state, "hit")), dict(mapping(state, "spared"))
     if not float(str(after["past"])) > 0 or len(spared) > MOST_CONTROL:
         return after
-    n_c, struck = _hits((cell for cell in evidence.touched if cell.account not in spared), hit, after=True)
-    n_k, others = _hits((*evidence.touched, *evidence.control), spared, after=False)
+    sure = _with_a_past(evidence.learnt.own)
+    n_c, struck = _hits(
+        (cell for cell in evidence.touched if cell.account in sure and cell.account not in spared),
+        hit,
+        after=True,
+    )
+    both = (*evidence.touched, *evidence.control)
+    n_k, others = _hits((cell for cell in both if cell.account in sure), spared, after=False)
     new = len(struck.keys() - hit.keys())
     for account, y in struck.items():
         hit[account] = float(str(hit.get(account, 0.0))) + y
@@ -113,6 +120,11 @@ def _folded(check: Check, state: JudgeState, evidence: Evidence) -> dict[str, ob
             since: Instant = int(str(after["since"]))
             after["w"] = timing((evidence.at_us - since) / HOUR, float(str(after["past"])))
     return {**after, "hit": hit, "spared": {**spared, **dict.fromkeys(others, 1)}}
+
+
+def _with_a_past(own: Owns) -> set[str]:
+    """Accounts of which a day is known: that an event never happened on the others says nothing."""
+    return {name for name, row in own.rows.items() if row[MINUTES] >= 60 * LEAST_HOURS}
 
 
 def _hits(

@@ -14,12 +14,12 @@ change began is bad: that an account is broken by its own upgrade does not need 
 by what all accounts had, with twice the share, and by the worst hour of any; without that it is not judged here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Final
 
 from ringctl.core.judging import Evidence, Judgement, JudgeState
-from ringctl.core.learning import MINUTES, WORST_TRIALS, Learnt, N, Owns, Y
+from ringctl.core.learning import MINUTES, WORST_TRIALS, Learnt, N
 from ringctl.core.policy import Check, Ratio
 from ringctl.core.states import Verdict
 from ringctl.gates import own_process
@@ -59,7 +59,7 @@ class OwnCeiling:
 
 class _Caps:
     def __init__(self, learnt: Learnt) -> None:
-        self.rows: Mapping[str, Sequence[float]] = learnt.own.rows if isinstance(learnt.own, Owns) else {}
+        self.rows = learnt.own.rows
         self.own = learnt.own
 
     def of(self, account: str) -> float | None:
@@ -75,8 +75,7 @@ class _Caps:
     @cached_property
     def pooled(self) -> float | None:
         """Twice what all accounts had together, or None where that is too little to go by."""
-        n = sum(row[N] for row in self.rows.values())
-        y = sum(row[Y] for row in self.rows.values())
+        n, y = self.own.n, self.own.y
         if not n >= POOLED_TRIALS:
             return None
         return min(MOST_CAP, max(2 * MARGIN * y / n + 2 * FLOOR + 3 / n, self.common))
@@ -84,10 +83,8 @@ class _Caps:
     @cached_property
     def common(self) -> float:
         """What the worst hour of any account allows, and no less than half until enough hours were seen."""
-        worst = [one.worst for one in self.own.values() if one.worst is not None]
-        hours = sum(row[MINUTES] for row in self.rows.values()) / 60
-        least = 0.0 if hours >= LEAST_HOURS else MOSTLY
-        return max(least, MARGIN * max(worst, default=0.0) + FLOOR)
+        least = 0.0 if self.own.hours >= LEAST_HOURS else MOSTLY
+        return max(least, MARGIN * self.own.worst + FLOOR)
 
 
 def _folded(before: Mapping[str, object], evidence: Evidence) -> dict[str, object]:

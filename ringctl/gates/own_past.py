@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from ringctl.core.judging import Evidence, Judgement, JudgeState
-from ringctl.core.learning import MINUTES, Learnt, N, Owns, Y
+from ringctl.core.learning import MINUTES, Learnt, N, Y
 from ringctl.core.policy import Check, Count
 from ringctl.core.states import Verdict
 from ringctl.gates import absence, asked
@@ -89,7 +89,7 @@ def _folded(check: Check, state: JudgeState, evidence: Evidence) -> dict[str, ob
 
 
 def _past(learnt: Learnt) -> Mapping[str, Sequence[float]]:
-    return learnt.own.rows if isinstance(learnt.own, Owns) else {}
+    return learnt.own.rows
 
 
 def _pairs(check: Check, state: JudgeState, learnt: Learnt, *, done: bool) -> dict[str, _Pair]:

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from ringctl.core.judging import Cell, Evidence, Judgement, JudgeState
-from ringctl.core.learning import MINUTES, Learnt, N, Owns, Y
+from ringctl.core.learning import MINUTES, Learnt, N, Y
 from ringctl.core.policy import Check, Count, StepMeasure
 from ringctl.core.states import Verdict
 from ringctl.core.timing import MINUTE
@@ -75,7 +75,7 @@ class _Past:
     """Traffic a minute of each account before anything was done to it."""
 
     def __init__(self, check: Check, learnt: Learnt) -> None:
-        self.rows = learnt.own.rows if isinstance(learnt.own, Owns) else {}
+        self.rows = learnt.own.rows
         self.plain = isinstance(check.measure, Count)  # a count's trials are minutes, its events the traffic
         self.place = Y if self.plain else N
 

@@ -25,7 +25,7 @@ from statistics import NormalDist
 from typing import Final
 
 from ringctl.core.judging import Evidence, Judgement, JudgeState
-from ringctl.core.learning import Learnt, N, Owns, Y
+from ringctl.core.learning import Learnt, N, Y
 from ringctl.core.policy import Check
 from ringctl.core.states import Verdict
 from ringctl.core.timing import Instant
@@ -257,7 +257,7 @@ def _lean(check: Check, se: float, harm: float) -> float:
     for it grows only from (r - 1)/ln r on. Where little is known that room is used up, and the two together must
     reach as far as the level asks (half of it for this, one-sided).
     """
-    z = NormalDist().inv_cdf(1 - check.false_alarm / 2)
+    z = -NormalDist().inv_cdf(check.false_alarm / 2)
     return min(LEAN_MOST, max(CERTAIN * se, z * se - room(harm)))
 
 
@@ -267,8 +267,7 @@ def _trials(cells: Sequence[tuple[str, float | None, float | None, bool]], count
 
 def _past(learnt: Learnt) -> dict[str, Sequence[float]]:
     """Account -> [n, y] of its past."""
-    rows = learnt.own.rows if isinstance(learnt.own, Owns) else {}
-    return {name: [row[N], row[Y]] for name, row in rows.items()}
+    return {name: [row[N], row[Y]] for name, row in learnt.own.rows.items()}
 
 
 def _since(

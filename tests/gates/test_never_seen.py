@@ -21,7 +21,9 @@ PAST = 14 * 24.0
 
 
 def clean(hours=PAST, events=(0.0, 0.0)):
-    return Learnt(source=HISTORY, note="made up", hours=hours, events=events, own=owns({}))
+    names = [f"{side}{one}" for side in "ck" for one in range(1000)]
+    past = owns(dict.fromkeys(names, (5.0 * 60 * hours, 0.0, 60 * hours)))
+    return Learnt(source=HISTORY, note="made up", hours=hours, events=events, own=past)
 
 
 def looks(events, *, canary=10, control=90, minutes=120, every=1, apart=0, learnt=None):
@@ -217,3 +219,12 @@ def test_its_state_stays_small():
 )
 def test_what_it_applies_to(change, applies):
     assert NeverSeen().applies(replace(ERRORS, **change)) is applies
+
+
+def test_accounts_of_which_no_day_is_known_are_not_clean():
+    """One account's long history says nothing of the others."""
+    one = clean()
+    lone = replace(one, own=owns({"k0": (72_000.0, 0.0, 60 * PAST), "c0": (72_000.0, 0.0, 60 * 23.0)}))
+    at, _ = failed_at(NeverSeen(), CHECK, looks(ONE_BY_ONE, learnt=one))
+    assert at is not None
+    assert failed_at(NeverSeen(), CHECK, looks(ONE_BY_ONE, learnt=lone))[0] is None
