@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 from ringctl.core.facts import CheckState, WaveFacts
 from ringctl.core.learning import NOTHING, Learnt
-from ringctl.core.policy import Check
+from ringctl.core.policy import CONTROL_MIN, Check
 from ringctl.core.states import Verdict
 from ringctl.core.timing import Instant, Span
 
@@ -42,6 +42,7 @@ class Evidence:
     `error`/`reason`: the source gave no usable answer: cells are empty then. `reason` alone: whose values are missing
     because they cannot be used.
     `intents`: the wave's accounts with the time of their first step intent (None: not begun yet).
+    `control_min`: with fewer accounts of control there is no comparison.
     `learnt`: what was known before anything was done, frozen at the wave's first intent.
     """
 
@@ -56,6 +57,7 @@ class Evidence:
     reason: str = ""
     intents: Mapping[str, Instant | None] = field(default_factory=dict)
     learnt: Learnt = NOTHING
+    control_min: int = CONTROL_MIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, Protocol
 
 from ringctl.core.judging import Cell, Evidence, Judgement, JudgeState
 from ringctl.core.magnitudes import countable, measurable
-from ringctl.core.policy import Check, Count, Counter, Ratio
+from ringctl.core.policy import CONTROL_MIN, Check, Count, Counter, Ratio
 from ringctl.core.states import Verdict
 from ringctl.core.timing import MINUTE, SECOND, Instant, Span
 
@@ -66,6 +66,7 @@ class Watch:
     last_done_us: Instant | None = None
     settled: frozenset[str] = frozenset()
     strict: bool = True
+    control_min: int = CONTROL_MIN
 
 
 class _Base(NamedTuple):
@@ -138,6 +139,7 @@ def fold(
         complete=_complete(watch, deltas) and usable,
         reason=_unusable(check, reading.values, [account for account in deltas if account not in raw]),
         intents=watch.touched,
+        control_min=watch.control_min,
     )
     return {**_state(at_us, deltas), **_absences(state, watch, raw)}, evidence
 

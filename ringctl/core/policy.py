@@ -37,6 +37,8 @@ def _exact(share: float | None, total: int) -> float:
 
 NONE_FAIL = Amount(count=0)
 ALL = Amount(share=1.0)
+CONTROL_MIN = 5
+"""Untouched accounts that a comparison needs, unless `limits.control_min` says otherwise."""
 BUILTIN = "builtin"
 """What a built-in check is compared with (`core.builtin`)."""
 UNGATED_EVERY_US: Span = 10 * SECOND
@@ -214,7 +216,7 @@ class Limits:
     """Bounds of exposure. `size_factor`: how much larger than the largest done an account may be."""
 
     size_factor: float = 4.0
-    control_min: int = 5
+    control_min: int = CONTROL_MIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

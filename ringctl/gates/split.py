@@ -57,7 +57,6 @@ from ringctl.gates.exposure import CERTAIN, Counts, Rates, apart, counted, dispe
 
 Pairs = Mapping[str, Sequence[float]]
 
-CONTROL_MIN: Final = 5
 LEAN_MOST: Final = 60.0  # what exp can hold, and far beyond what any release does
 
 
@@ -94,9 +93,6 @@ class Split:
     name = "split"
     part = 0.7
 
-    def __init__(self, *, control_min: int = CONTROL_MIN) -> None:
-        self.control_min = control_min
-
     def applies(self, check: Check) -> bool:
         """Whether the check asks for this judge."""
         return (
@@ -110,11 +106,13 @@ class Split:
         silent = no_answer(evidence, state)
         if silent is not None:
             return state, silent
-        after, look = folded(check, state, evidence)
+        few = len({cell.account for cell in evidence.control}) < evidence.control_min
+        # what so few accounts say is no evidence: E stays as it was, for it is the other judge's stake
+        after, look = folded(check, state, replace(evidence, control=()) if few else evidence)
         earlier = earlier_fail(state)
         if earlier is not None:
             return after, earlier
-        if len({cell.account for cell in evidence.control}) >= self.control_min:
+        if not few:
             return keep_fail(after, self._judge(check, after, evidence, look))
         e = max((_e(state, harm) for harm in directions(check)), default=1.0)
         rest = replace(check, false_alarm=min(0.5, check.false_alarm * e))
@@ -161,8 +159,8 @@ class Split:
         if reason:
             return reason
         answering = len(fresh(evidence.control, after=False))
-        if not answering >= self.control_min:
-            return f"{answering} control accounts report, {self.control_min} are needed"
+        if not answering >= evidence.control_min:
+            return f"{answering} control accounts report, {evidence.control_min} are needed"
         n_c, n_k = floats(state, "n", 2)
         if n_c >= check.min_samples and n_k >= check.min_samples:
             return ""

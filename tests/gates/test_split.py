@@ -183,15 +183,31 @@ def test_accounts_of_unequal_rate_that_are_begun_one_after_another_are_no_harm()
     assert ends(known=False) is FAIL
 
 
+def judged_by(judgement: Judgement) -> object:
+    """Who of the two that the judge stands for spoke."""
+    each = judgement.numbers["judges"]
+    assert isinstance(each, dict)
+    return each["split"]["judge"]
+
+
 def test_a_control_that_vanishes_hands_the_evidence_on() -> None:
     early = [look(n, {"a": (50, 0.5), "b": (50, 0.5)}, after=False, control=8) for n in range(60)]
     half = [look(60 + n, {"a": (50, 1.3), "b": (50, 1.3)}, control=8) for n in range(6)]
     rest = [look(66 + n, {"a": (50, 2.5), "b": (50, 2.5)}, control=2) for n in range(40)]
-    judgement = last(Split(), ERRORS, [*early, *half, *rest])
-    assert (judgement.verdict, judgement.numbers["judge"]) == (
-        FAIL,
-        "before-vs-after",
-    ) or judgement.verdict is FAIL
+    state: JudgeState = {}
+    levels, e, verdict = [], 1.0, OPEN
+    for one in [*early, *half, *rest]:
+        state, judgement = panel.look(ERRORS, {"split": Split()}, state, one, alpha=0.01)
+        verdict = judgement.verdict
+        if len(one.control) > 2:
+            assert judged_by(judgement) == "split"
+            e = float(str(judgement.numbers["e"]))
+        else:
+            assert judged_by(judgement) == "before-vs-after"
+            levels.append(float(str(judgement.numbers["level"])))
+    assert e > 1.2
+    assert levels == [pytest.approx(100 / e)] * 40, "what is left of control adds nothing to its evidence"
+    assert verdict is FAIL
     fixed = replace(ERRORS, without_control="threshold", fail_if=FailIf(increase=1.0, above=0.02))
     assert last(Split(), fixed, [*early, *rest]).verdict is FAIL
 
@@ -364,3 +380,9 @@ def test_cohorts_that_are_declared_alike_have_no_margin() -> None:
     looks = noisy(1, looks=5)
     assert judged(replace(ERRORS, alike=True), looks, [])[-1].numbers["margin"] == 1
     assert float(str(judged(ERRORS, looks, [])[-1].numbers["margin"])) > 1
+
+
+def test_how_much_control_is_enough_is_for_the_policy_to_say() -> None:
+    looks = [replace(one, control=one.control[:3], control_min=3) for one in noisy(1, looks=30)]
+    assert judged_by(judged(ERRORS, looks)[-1]) == "split"
+    assert judged_by(judged(ERRORS, [replace(one, control_min=4) for one in looks])[-1]) == "before-vs-after"
