@@ -178,6 +178,9 @@ def test_wrong_rates(ring, policy, given, code, said) -> None:
         ('{"erors": 1}', 5, "errors"),
         ('{"errors": true}', 2, "is no number"),
         ('{"errors": {"events": "many"}}', 2, "errors.events"),
+        ('{"errors": {"events": 3, "samples": 2}}', 2, "errors: more bad ones"),
+        ('{"errors": {"events": 1, "phi": 0.01}}', 2, "errors.phi: must be at least 1"),
+        ('{"errors": {"events": 1, "drift": 0.5}}', 2, "errors.drift: must be at least 1"),
     ],
 )
 def test_wrong_files_of_rates(ring, policy, tmp_path, content, code, said) -> None:
@@ -185,6 +188,15 @@ def test_wrong_files_of_rates(ring, policy, tmp_path, content, code, said) -> No
     answer = plan(ring, policy, "--rates", tmp_path / "r")
     assert (answer.code, said in answer.err) == (code, True), answer.err
     assert plan(ring, policy, "--rates", tmp_path / "none").code == 2
+
+
+def test_a_count_comes_back_from_what_was_printed(ring, policy, tmp_path) -> None:
+    """Its minutes are its samples: more events than minutes are no mistake."""
+    policy.write_text(policy.read_text().replace("rings:\n", MORE + "rings:\n"))
+    first = plan(ring, policy, "--rate", "traffic=50", "-o", "json")
+    (tmp_path / "rates.json").write_text(first.out)
+    again = plan(ring, policy, "--rates", tmp_path / "rates.json", "-o", "json")
+    assert (again.code, again.json["rates"]) == (0, first.json["rates"])
 
 
 def test_never_had_one_and_already_over_the_ceiling(ring, policy) -> None:

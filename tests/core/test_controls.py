@@ -3,9 +3,11 @@
 from collections import Counter
 from itertools import count
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ringctl.core import controls
 from ringctl.core.controls import LEAST_LIKE, MOST, Control, choose, enough, remaining, strata_of
 from ringctl.core.model import Member
 
@@ -62,6 +64,19 @@ def test_it_is_bounded_and_reads_no_more_than_it_needs() -> None:
     found = choose(strata_of(wave), stream(), fleet=1_000_000, control_min=5)
     assert len(found.accounts) == MOST
     assert len(read) < 5_000
+
+
+def test_a_kind_of_account_that_nobody_is_does_not_read_the_whole_fleet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(controls, "MOST_READ", 50)
+    read = []
+
+    def stream():
+        for _ in range(10_000):
+            read.append(None)
+            yield member()
+
+    choose(strata_of(fleet(("us", 7, 9))), stream(), fleet=10_000, control_min=5)
+    assert len(read) == 50
 
 
 def test_too_few_untouched_are_no_control_and_the_reason_says_so() -> None:

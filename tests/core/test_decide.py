@@ -170,14 +170,17 @@ def test_the_bake_says_when_its_activity_will_do():
     assert "100 samples of activity, of which there are none so far" in none.rollout.hold("idle").reason
 
 
-def test_a_step_beyond_its_class_holds_once_until_a_person_resumes():
+@pytest.mark.parametrize("state", [WaveState.OPEN, WaveState.BAKING])
+def test_a_step_beyond_its_class_holds_once_until_a_person_resumes(state):
     def facts(reason, *, fresh):
         state = replace(
             w.verdict(Verdict.INCONCLUSIVE, reason=reason), check="overshoot", numbers={"fresh": fresh}
         )
-        return w.facts({1: w.seen(checks={"overshoot": state}, running=1, pending=1)})
+        return w.facts({1: w.seen(checks={"overshoot": state}, **counts)})
 
-    wave = w.wave(1, state=WaveState.OPEN, opened_us=NOW)
+    baking = state is WaveState.BAKING
+    counts = {"done": 2} if baking else {"running": 1, "pending": 1}
+    wave = w.wave(1, state=state, opened_us=NOW, **({"baking_us": NOW} if baking else {}))
     held = decide(w.rollout(wave), facts("a17: slow", fresh=True), NOW).rollout
     hold = held.hold("overshoot")
     assert (hold.error, hold.ends_itself, hold.wave) == ("RC1020", False, 1)
@@ -189,6 +192,8 @@ def test_a_step_beyond_its_class_holds_once_until_a_person_resumes():
     assert more.hold("overshoot").since_us == NOW + SECOND
     told = decide(w.rollout(wave), facts("a17: slow", fresh=False), NOW).rollout
     assert told.hold("overshoot") is None
+    failed = decide(held, w.facts({1: w.seen(Verdict.FAIL, **counts)}), NOW + SECOND).rollout
+    assert [one.code for one in failed.holds] == ["gate-failed"], "what is final stands alone"
 
 
 def test_a_silent_source_holds_after_three_intervals_and_lifts_by_itself():

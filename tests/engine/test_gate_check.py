@@ -257,3 +257,24 @@ def test_an_account_that_falls_silent_keeps_it_from_passing() -> None:
     *_, last = gate.run(3600 * 4)
     assert last.verdict is Verdict.INCONCLUSIVE
     assert "c2" in last.judgements["errors"].reason
+
+
+def test_hours_after_the_change_are_no_past() -> None:
+    """However long ago the change was: what it did since is not what was usual before."""
+    days, clock = 24 * 60, at(5 * 24 * 60)
+    source, gate = gates(
+        steady(6), clock, since=0, checks={"errors": replace(ERRORS, history_us=14 * days * MINUTE)}
+    )
+    source.least, ends, real = -20 * days, [], source.history
+
+    def asked(counters, *, to_us, **more):
+        ends.append(to_us)
+        return real(counters, to_us=to_us, **more)
+
+    source.history = asked
+    first = next(gate.run(0))
+    assert first.verdict is Verdict.FAIL
+    assert any(one <= ZERO for one in ends), "the past was asked for"
+    assert all(one <= ZERO for one in ends[1:]), (
+        "the first question is that for the looks that are made up for"
+    )

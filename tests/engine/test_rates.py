@@ -1,13 +1,15 @@
 """Rates that sources show: from what they remember, or from two looks; unknown where they show none."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
+from ringctl.core.errors import SourceUnavailable
 from ringctl.core.policy import Count, Counter, FailIf, Ratio, SourceSpec
 from ringctl.core.timing import HOUR, MINUTE
 from ringctl.engine.rates import Asking, measured
-from ringctl.ports.metrics import Reading
+from ringctl.ports.metrics import Reading, Track
 from ringctl.testing.clock import FakeClock
 from tests.engine.remembering import CANARY, CONTROL, ZERO, Live, Remembering, steady
 from tests.gates.checks import EMPTY, ERRORS
@@ -102,3 +104,44 @@ def test_steps_have_no_rate() -> None:
     from tests.gates.checks import DURATION
 
     assert measured({"slow": DURATION}, SPECS, asking(Live(steady()), clock_at(0))) == {}
+
+
+WITHOUT = replace(ERROR_RATE, history_us=0)
+
+
+def test_a_check_without_history_is_not_answered_from_a_past_that_was_asked_for_another() -> None:
+    """Only `all` was asked for there: that no bad one is in it says nothing."""
+    clock = clock_at(24 * 60)
+    source = Remembering(steady(), now=clock.now_us)
+    checks = {"errors": WITHOUT, "traffic": TRAFFIC}
+    unknown = measured(checks, SPECS, asking(source, clock))
+    assert unknown["errors"].events is None
+    assert "--watch 2m" in unknown["errors"].said
+    assert unknown["traffic"].events == pytest.approx(20.0, rel=0.01)
+    found = measured(checks, SPECS, asking(source, clock, 2 * MINUTE))
+    assert found["errors"].events == pytest.approx(1.0)
+    assert found["errors"].past == pytest.approx(2.0)
+    assert found["traffic"].past > 20 * 60
+
+
+def gone(*_: object, **__: object) -> Iterator[Track]:
+    raise SourceUnavailable("no past today", code="RC8005")
+
+
+def test_a_past_that_fails_is_said_of_its_own_checks_alone() -> None:
+    clock = clock_at(24 * 60)
+    source = Remembering(steady(), now=clock.now_us)
+    source.history = gone
+    found = measured({"errors": WITHOUT, "traffic": TRAFFIC}, SPECS, asking(source, clock, 2 * MINUTE))
+    assert "no past today" in found["traffic"].said
+    assert found["errors"].events == pytest.approx(1.0)
+
+
+def test_a_check_s_past_is_the_same_whatever_stands_beside_it() -> None:
+    clock, source = clock_at(24 * 60), Remembering(steady(), least=-20 * 24 * 60)
+    short = replace(TRAFFIC, name="short", history_us=12 * HOUR)
+    alone = measured({"short": short}, SPECS, asking(source, clock))["short"]
+    beside = measured({"errors": ERROR_RATE, "short": short}, SPECS, asking(source, clock))
+    assert beside["short"] == alone
+    assert alone.past == pytest.approx(12 * 60, abs=6)
+    assert beside["errors"].past > 13 * 24 * 60

@@ -12,7 +12,7 @@ from ringctl.core.policy import Count, Counter, FailIf
 from ringctl.core.states import Verdict
 from ringctl.core.timing import HOUR, MINUTE
 from ringctl.gates.before_vs_after import BeforeVsAfter
-from ringctl.testing.judge_suite import Case, Story, conform, stream
+from ringctl.testing.judge_suite import Case, Story, conform, run, stream
 from tests.gates.checks import OWN
 from tests.gates.looks import after, before, last
 
@@ -36,8 +36,12 @@ def test_it_needs_a_before_and_more_than_one_bad_account() -> None:
 
 
 def test_a_wave_of_one_account_may_fail_by_its_own_past() -> None:
-    both = [*before(a=(50.0, 0.5)), *after(a=(50.0, 25.0))]
-    assert last(BeforeVsAfter(), replace(OWN, min_samples=100), both).verdict is FAIL
+    both = [*before(80, a=(50.0, 0.5)), *after(60, a=(50.0, 3.0))]
+    found = [judgement for _, judgement in run(BeforeVsAfter(), replace(OWN, min_samples=100), both)]
+    first = next(place for place, one in enumerate(found) if one.verdict is FAIL)
+    e, level = (float(str(found[first].numbers[name])) for name in ("e", "level"))
+    assert e >= 10 * level
+    assert any(float(str(one.numbers.get("e", 0.0))) >= level for one in found[:first]), "but not on the usual"
 
 
 def test_nothing_before_and_nothing_after_passes_on_the_samples_asked_for() -> None:

@@ -98,9 +98,21 @@ def test_one_account_alone_does_not_fail_a_wave_but_the_only_one_does():
     assert last.verdict is Verdict.INCONCLUSIVE
     assert "without c0 it is not: one account alone does not fail this check" in last.reason
     assert last.worst[0] == "c0"
-    lone = list(looks(2, lambda *_: 0.9, accounts=1))
-    first = next(one for one in told(Limit(), CEILING, lone) if one.verdict is Verdict.FAIL)
-    assert first.numbers["e"] >= 10 * first.numbers["level"]
+    lone = list(looks(2, lambda *_: 0.12, accounts=1, minutes=120))
+    found = list(told(Limit(), CEILING, lone))
+    first = next(place for place, one in enumerate(found) if one.verdict is Verdict.FAIL)
+    assert found[first].numbers["e"] >= 10 * found[first].numbers["level"]
+    before = [one for one in found[:first] if one.numbers["e"] >= one.numbers["level"]]
+    assert before, "the usual evidence was there earlier"
+
+
+def test_nothing_passes_on_the_eve_of_a_fail():
+    found = list(told(Limit(), CEILING, looks(3, lambda minute, _: 0.02 if minute < 120 else 0.1, minutes=300)))
+    fail = next(place for place, one in enumerate(found) if one.verdict is Verdict.FAIL)
+    suspect = [one for one in found[120:fail] if one.numbers["e"] >= 20]
+    assert found[119].verdict is Verdict.PASS
+    assert suspect
+    assert not any(one.verdict is Verdict.PASS for one in suspect)
 
 
 def test_evidence_of_what_is_over_says_so():

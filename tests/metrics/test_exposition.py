@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from ringctl.core.errors import SourceUnavailable
 from ringctl.metrics import exposition
 from ringctl.metrics.exposition import Sample, escaped, parse, shown
+from ringctl.metrics.values import MOST_WARNINGS
 
 
 def only(text: str) -> Sample:
@@ -82,7 +83,7 @@ def test_duplicates_that_agree_stay_and_others_are_left_out_with_a_warning() -> 
 
 def test_warnings_are_cut() -> None:
     page = parse("".join(f"a{one} 1\na{one} 2\n" for one in range(100)).encode())
-    assert len(page.warnings) == exposition.MOST_WARNINGS + 1
+    assert len(page.warnings) == MOST_WARNINGS + 1
     assert page.warnings[-1] == "and 80 more"
 
 

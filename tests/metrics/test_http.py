@@ -103,18 +103,38 @@ def test_old_values_are_left_out_by_the_answers_own_clock(server: FaultServer) -
     document = [
         {"id": "a", "n": 1, "at": NOW - 5}, {"id": "ms", "n": 2, "at": 1000 * (NOW - 6)},
         {"id": "rfc", "n": 3, "at": "2023-11-14T23:12:50+01:00"}, {"id": "old", "n": 4, "at": NOW - 61},
+        {"id": "ahead", "n": 7, "at": NOW + 5}, {"id": "future", "n": 8, "at": NOW + 3600},
         {"id": "no", "n": 5}, {"id": "zoneless", "n": 6, "at": "2023-11-14T22:13:20"},
     ]  # fmt: skip
     timed = {**LIST, "time": "/at"}
     reading = read(server, document, timed)
-    assert reading.values == {X: {"a": 1.0, "ms": 2.0, "rfc": 3.0}}
+    assert reading.values == {X: {"a": 1.0, "ms": 2.0, "rfc": 3.0, "ahead": 7.0}}
     assert reading.oldest_us == (NOW - 30) * SECOND
-    assert sum("RC8007" in one for one in reading.warnings) == 3
-    assert read(server, document, timed, max_age_us=90 * SECOND).values[X].keys() == {"a", "ms", "rfc", "old"}
+    assert sum("RC8007" in one for one in reading.warnings) == 4
+    assert "x: future is 3600 s in the future: stale (RC8007): left out" in reading.warnings
+    longer = read(server, document, timed, max_age_us=90 * SECOND)
+    assert longer.values[X].keys() == {"a", "ms", "rfc", "ahead", "old"}
     server.handler = lambda _: Answer(body=json.dumps(document))
     with pytest.raises(SourceUnavailable) as caught:
         Http("h", {"url": server.url, "counters": {"x": timed}}).read([X], 5)
     assert (caught.value.code, "no Date" in caught.value.message) == ("RC8003", True)
+
+
+@pytest.mark.parametrize(
+    ("age", "said"), [("0", ""), (" 60 ", ""), ("61", "61 s old"), *((one, "of unknown age") for one in
+        ("abc", "", "3600, 1", "0, 0", "nan", "inf", "-5"))]
+)  # fmt: skip
+def test_an_age_that_cannot_be_read_is_not_that_of_a_fresh_answer(
+    server: FaultServer, age: str, said: str
+) -> None:
+    server.handler = lambda _: Answer(body='{"a": 1}', headers={"Age": age})
+    source = Http("h", {"url": server.url, "counters": {"x": {"value": ""}}})
+    if not said:
+        assert source.read([X], 5).values == {X: {"a": 1.0}}
+        return
+    with pytest.raises(SourceUnavailable) as caught:
+        source.read([X], 5)
+    assert (caught.value.code, said in caught.value.message) == ("RC8007", True), caught.value.message
 
 
 def test_headers_and_token_are_sent(server: FaultServer, tmp_path: Path) -> None:
@@ -152,9 +172,12 @@ def test_headers_and_token_are_sent(server: FaultServer, tmp_path: Path) -> None
         ({"url": "http://a", "counters": {"x": {"value": "n"}}}, "begins with a slash"),
         ({"url": "http://a", "counters": {"x": {"value": 5}}}, "must be a JSON pointer"),
         ({"url": "http://a", "counters": {"x": {"value": "/n"}}, "headers": ["a"]}, "`headers` must be"),
-        (
-            {"url": "http://a", "counters": {"x": {"value": "/n"}}, "headers": {"authorization": "s3cret"}},
-            "no secrets",
+        *(
+            (
+                {"url": "http://a", "counters": {"x": {"value": "/n"}}, "headers": {name: "s3cret"}},
+                "no secrets",
+            )
+            for name in ("authorization", "Cookie", "Proxy-Authorization")
         ),
         ({"url": "http://a", "counters": {"x": {"value": "/n"}}, "urls": []}, "no option `urls`"),
     ],

@@ -83,20 +83,33 @@ def test_scrape_leaves_out_accounts_with_a_value_that_is_none(server: FaultServe
 
 def test_scrape_leaves_out_stale_samples_by_the_endpoints_own_clock(server: FaultServer) -> None:
     server.handler = page(
-        'x{account="a"} 1 1700000000000\nx{account="b"} 1 1699999930000\nx{account="c"} 1\n',
+        'x{account="a"} 1 1700000000000\nx{account="b"} 1 1699999930000\nx{account="c"} 1\n'
+        'x{account="ahead"} 1 1700000030000\nx{account="future"} 1 1700003605000\n',
         Date="Tue, 14 Nov 2023 22:13:25 GMT",  # 1,700,000,005
     )
     x = Counter(name="x")
     reading = Scrape("s", {"url": server.url, "max_age_us": 60 * SECOND}).read([x], 5)
-    assert reading.values == {x: {"a": 1.0, "c": 1.0}}
+    assert reading.values == {x: {"a": 1.0, "c": 1.0, "ahead": 1.0}}
     assert reading.oldest_us == 1_700_000_000 * SECOND
-    assert len(reading.warnings) == 1
+    assert len(reading.warnings) == 2
+
+
+@pytest.mark.parametrize("headers", [{}, {"Date": "never"}])
+def test_scrape_leaves_out_samples_of_unknown_age(server: FaultServer, headers: dict[str, str]) -> None:
+    server.handler = page('x{account="a"} 1 1700000000000\nx{account="c"} 1\n', **headers)
+    x = Counter(name="x")
+    reading = Scrape("s", {"url": server.url}).read([x], 5)
+    assert (reading.values, reading.oldest_us) == ({x: {"c": 1.0}}, None)
+    assert "of unknown age" in reading.warnings[0]
 
 
 def test_scrape_reads_openmetrics_and_says_when_a_counter_is_none(server: FaultServer) -> None:
     server.handler = page(
         '# TYPE x gauge\nx{account="a"} 1 1700000000.5\n# EOF\n',
-        **{"Content-Type": "application/openmetrics-text; version=1.0.0", "Date": "never"},
+        **{
+            "Content-Type": "application/openmetrics-text; version=1.0.0",
+            "Date": "Tue, 14 Nov 2023 22:13:25 GMT",
+        },
     )
     reading = Scrape("s", {"url": server.url}).read([Counter(name="x")], 5)
     assert reading.oldest_us == 1_700_000_000_500_000
@@ -202,8 +215,10 @@ def test_prometheus_asks_by_post_at_one_time_and_maps_by_the_account(server: Fau
     server.handler = api(
         [series("12", account="a"), series("7", account="b"), series("1"), series("NaN", account="c"),
          series("+Inf", account="d"), series("1", account="e"), series("2", account="e"),
-         series("3", account="old"), series("4", account="ageless")],
-        [*(series(str(NOW - 2), account=one) for one in "abcde"), series(str(NOW - 61), account="old")],
+         series("3", account="old"), series("4", account="ageless"),
+         series("5", account="future")],
+        [*(series(str(NOW - 2), account=one) for one in "abcde"), series(str(NOW - 61), account="old"),
+         series(str(NOW + 61), account="future")],
     )  # fmt: skip
     reading = Prometheus("p", {"url": f"{server.url}/"}).read([BAD, ALL], 5)
     assert reading.values == {BAD: {"a": 12.0, "b": 7.0}, ALL: {"a": 12.0, "b": 7.0}}
@@ -216,7 +231,8 @@ def test_prometheus_asks_by_post_at_one_time_and_maps_by_the_account(server: Fau
         "d is NaN",
         "e is there twice",
         "old is 61 s old",
-        "unknown age",
+        "ageless is of unknown age",
+        "future is 61 s in the future",
     ):
         assert word in said
     assert {asked.method for asked in server.asked} == {"POST"}

@@ -4,6 +4,7 @@ import sqlite3
 import sys
 import time
 import uuid
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -14,8 +15,9 @@ import pytest
 from ringctl.core.errors import SourceUnavailable
 from ringctl.core.policy import Counter
 from ringctl.core.timing import SECOND
-from ringctl.metrics import sql
+from ringctl.metrics import sql, sql_postgres
 from ringctl.metrics.sql import Sql
+from ringctl.metrics.sql_database import Table
 from tests.support.postgres import PostgresServer
 from tests.support.proxy import Proxy
 
@@ -127,20 +129,29 @@ def test_a_query_that_takes_too_long_is_ended(folder: Path) -> None:
     assert time.monotonic() - began < 2
 
 
+def of_two_counters(folder: Path, url: str) -> tuple[Sql, Counter]:
+    """A source with the same query twice, and its second counter."""
+    query = "SELECT account, total FROM c"
+    return Sql("db", {"url": url, "queries": {"x": query, "y": query}}, folder=folder), Counter(name="y")
+
+
+def meanwhile(both: Sql, monkeypatch: pytest.MonkeyPatch, change: Callable[[], None]) -> None:
+    """Change the database between the source's queries."""
+    original = both._check
+
+    def changed(counter: Counter, table: Table) -> None:
+        change()
+        original(counter, table)
+
+    monkeypatch.setattr(both, "_check", changed)
+
+
 def test_all_queries_of_a_reading_see_one_snapshot(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     filled(folder, ("a", 1, None))
     with closing(sqlite3.connect(folder / "db")) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
-    y = Counter(name="y")
-    query = "SELECT account, total FROM c"
-    both = Sql("db", {"url": "sqlite:///db", "queries": {"x": query, "y": query}}, folder=folder)
-    original = both._check
-
-    def meanwhile(counter, table):
-        filled(folder, ("a", 2, None))
-        original(counter, table)
-
-    monkeypatch.setattr(both, "_check", meanwhile)
+    both, y = of_two_counters(folder, "sqlite:///db")
+    meanwhile(both, monkeypatch, lambda: filled(folder, ("a", 2, None)))
     assert both.read([X, y], 5).values == {X: {"a": 1.0}, y: {"a": 1.0}}
     assert both.read([X], 5).values == {X: {"a": 2.0}}
 
@@ -152,14 +163,16 @@ def test_old_values_are_left_out_by_their_time(folder: Path) -> None:
         folder,
         ("seconds", 1, now - 5), ("milliseconds", 2, round(1000 * (now - 6))), ("text", 3, rfc),
         ("old", 4, now - 61), ("zoneless", 5, rfc[:-1]), ("nothing", 6, None), ("words", 7, "yesterday"),
+        ("ahead", 8, now + 5), ("future", 9, now + 3600),
     )  # fmt: skip
     reading = read(folder, "SELECT account, total, at FROM c")
-    assert reading.values == {X: {"seconds": 1.0, "milliseconds": 2.0, "text": 3.0}}
-    assert sum("RC8007" in warning for warning in reading.warnings) == 4
+    assert reading.values == {X: {"seconds": 1.0, "milliseconds": 2.0, "text": 3.0, "ahead": 8.0}}
+    assert sum("RC8007" in warning for warning in reading.warnings) == 5
+    assert any("future is 3600 s in the future" in warning for warning in reading.warnings)
     assert reading.oldest_us is not None
     assert abs(reading.oldest_us - (now - 30) * SECOND) < 2 * SECOND
     longer = read(folder, "SELECT account, total, at FROM c", max_age_us=120 * SECOND)
-    assert longer.values[X].keys() == {"seconds", "milliseconds", "text", "old"}
+    assert longer.values[X].keys() == {"seconds", "milliseconds", "text", "old", "ahead"}
 
 
 @pytest.mark.parametrize(
@@ -303,6 +316,35 @@ def test_a_server_that_falls_silent_during_a_query_is_given_up(
         assert isinstance(error, SourceUnavailable)
         assert error.code == "RC8004"
         assert time.monotonic() - began < 4
+
+
+@pytest.mark.postgres
+def test_all_queries_of_postgresql_see_one_snapshot(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute(database, "INSERT INTO c VALUES ('a', 1, now())")
+    both, y = of_two_counters(tmp_path, database)
+    meanwhile(both, monkeypatch, lambda: execute(database, "UPDATE c SET total = 2"))
+    assert both.read([X, y], 5).values == {X: {"a": 1.0}, y: {"a": 1.0}}
+    assert both.read([X], 5).values == {X: {"a": 2.0}}
+
+
+@pytest.mark.postgres
+def test_values_from_the_future_are_left_out(database: str, tmp_path: Path) -> None:
+    execute(database, "INSERT INTO c VALUES ('a', 1, now()), ('future', 2, now() + interval '1 hour')")
+    reading = read(tmp_path, "SELECT account, total, at FROM c", url=database)
+    assert reading.values == {X: {"a": 1.0}}
+    assert "s in the future: stale (RC8007)" in reading.warnings[0]
+
+
+@pytest.mark.postgres
+def test_without_the_databases_time_no_value_is_fresh(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute(database, "INSERT INTO c VALUES ('a', 1, now())")
+    monkeypatch.setattr(sql_postgres, "_START", "SELECT 0::float8 WHERE %s = 'never'")
+    error = refused(tmp_path, "SELECT account, total FROM c", url=database)
+    assert (error.code, "no time" in error.message) == ("RC8003", True), error.message
 
 
 @pytest.mark.postgres
