@@ -123,6 +123,12 @@ def mapping(state: JudgeState, key: str) -> JudgeState:
     return value if isinstance(value, Mapping) else {}
 
 
+def aside(reason: str, numbers: Mapping[str, object], *worst: str) -> Judgement:
+    """The same of a judge that only ever objects."""
+    shown = worst[:WORST_SHOWN]
+    return Judgement(verdict=Verdict.INCONCLUSIVE, reason=reason, numbers=numbers, worst=shown, abstains=True)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
     """One account so far: before its intent, after it, and of that in complete looks."""

@@ -34,6 +34,7 @@ from ringctl.gates.evidence import (
     ALONE,
     HIGHEST,
     WORST_SHOWN,
+    aside,
     earlier_fail,
     floats,
     keep_fail,
@@ -156,11 +157,11 @@ def _judge(check: Check, state: JudgeState, evidence: Evidence) -> Judgement:
     }  # fmt: skip
     past = state.get("past")
     if past is None:
-        return _aside("no account of the wave has begun yet", numbers)
+        return aside("no account of the wave has begun yet", numbers)
     if not float(str(past)) > 0:
-        return _aside("off: such events are known from before, or there is no day of history", numbers)
+        return aside("off: such events are known from before, or there is no day of history", numbers)
     if not hit:
-        return _aside("no such event in the wave, as ever before", numbers)
+        return aside("no such event in the wave, as ever before", numbers)
     said = f"{len(hit)} accounts of the wave and {len(spared)} of control had what none had in {past:.0f} h before"
     events = sum(float(str(one)) for one in hit.values())
     lone = evidence.expected == 1 and events >= 2 and e >= ALONE * level
@@ -172,10 +173,4 @@ def _judge(check: Check, state: JudgeState, evidence: Evidence) -> Judgement:
             worst=tuple(sorted(hit)[:WORST_SHOWN]),
             abstains=True,
         )
-    return _aside(said, numbers, *sorted(hit))
-
-
-def _aside(reason: str, numbers: Mapping[str, object], *worst: str) -> Judgement:
-    return Judgement(
-        verdict=Verdict.INCONCLUSIVE, reason=reason, numbers=numbers, worst=worst[:WORST_SHOWN], abstains=True
-    )
+    return aside(said, numbers, *sorted(hit))

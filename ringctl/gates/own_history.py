@@ -16,7 +16,7 @@ It only ever objects. It needs control accounts in the same hours, then and now.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from ringctl.core import peaks
@@ -28,6 +28,7 @@ from ringctl.core.timing import HOUR, Instant
 from ringctl.gates.evidence import (
     ALONE,
     WORST_SHOWN,
+    aside,
     earlier_fail,
     floats,
     keep_fail,
@@ -37,7 +38,7 @@ from ringctl.gates.evidence import (
 
 COMPARED: Final = frozenset({"canary-vs-control", "before-vs-after", "unchanged"})
 CLEARLY: Final = 20.0  # E of an account that is worse for certain (5 %)
-NEARLY_ALL: Final = 0.5  # bad share of an account that may fail alone
+MOSTLY: Final = 0.5  # bad share of an account that may fail alone
 
 # an account's row: its past (blocks, peak), start of its blocks, the block being counted (number, trials, events,
 # control's totals when it began), blocks and tops so far, stakes, and trials and events of the tops
@@ -153,9 +154,9 @@ def _judge(check: Check, state: JudgeState, evidence: Evidence) -> Judgement:
     e = (sum(each.values()) + accounts - len(rows)) / accounts
     numbers: dict[str, object] = {"judge": OwnHistory.name, "e": e, "level": level, "block_hours": hours}
     if hours is None:
-        return _aside("no account of the wave has begun yet", numbers)
+        return aside("no account of the wave has begun yet", numbers)
     if hours == 0:
-        return _aside(_off(evidence), numbers)
+        return aside(_off(evidence), numbers)
     worst = sorted(each, key=lambda name: (-each[name], name))
     clearly = [name for name in worst if each[name] >= CLEARLY]
     numbers |= {
@@ -163,7 +164,7 @@ def _judge(check: Check, state: JudgeState, evidence: Evidence) -> Judgement:
         "worse": len(clearly),
     }
     if not e >= level:
-        return _aside(f"no account is worse than its own worst {hours} h, over and over", numbers)
+        return aside(f"no account is worse than its own worst {hours} h, over and over", numbers)
     first = rows[worst[0]]
     said = f"worse than ever before in {first[K]:.0f} of {first[T]:.0f} blocks of {hours} h ({worst[0]})"
     if len(clearly) >= 2 or _alone(each[worst[0]] / accounts, first, accounts, level):
@@ -174,14 +175,14 @@ def _judge(check: Check, state: JudgeState, evidence: Evidence) -> Judgement:
             worst=tuple(clearly[:WORST_SHOWN]),
             abstains=True,
         )
-    return _aside(f"{said}, but one account alone fails a check only where it is nearly all bad", numbers)
+    return aside(f"{said}, but one account alone fails a check only where it is mostly bad", numbers)
 
 
 def _alone(e: float, row: Sequence[float], accounts: int, level: float) -> bool:
     """Whether one account may fail the check by itself. `e`: its own, divided by the number of accounts."""
     if accounts == 1:
         return e >= ALONE * level
-    return e >= level and row[TOP_Y] >= NEARLY_ALL * row[TOP_N]
+    return e >= level and row[TOP_Y] >= MOSTLY * row[TOP_N]
 
 
 def _off(evidence: Evidence) -> str:
@@ -189,7 +190,3 @@ def _off(evidence: Evidence) -> str:
     if known:
         return f"off: bursts outlast blocks of {peaks.LENGTHS[-1]} h, or there are too few days of history to know"
     return "off: there are no days of history with control"
-
-
-def _aside(reason: str, numbers: Mapping[str, object]) -> Judgement:
-    return Judgement(verdict=Verdict.INCONCLUSIVE, reason=reason, numbers=numbers, abstains=True)

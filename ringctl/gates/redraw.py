@@ -25,7 +25,7 @@ It only ever objects. Nothing is asked after 24 hours.
 import hashlib
 import math
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from ringctl.core.judging import Evidence, Judgement, JudgeState
@@ -34,6 +34,7 @@ from ringctl.core.states import Verdict
 from ringctl.core.timing import MINUTE, Instant, Span
 from ringctl.gates.evidence import (
     WORST_SHOWN,
+    aside,
     earlier_fail,
     floats,
     keep_fail,
@@ -175,7 +176,7 @@ def _judge(check: Check, state: dict[str, object], evidence: Evidence) -> tuple[
     level = LOOKS / check.false_alarm
     numbers: dict[str, object] = {"judge": Redraw.name, "level": level, "tests": state.get("tests", 0)}
     if "seed" not in state:
-        return state, _aside("no account of the wave has begun yet", numbers)
+        return state, aside("no account of the wave has begun yet", numbers)
     p = state.get("p")
     if isinstance(p, float):
         numbers |= {"e": 1 / p, "p": p}
@@ -183,9 +184,9 @@ def _judge(check: Check, state: dict[str, object], evidence: Evidence) -> tuple[
     due = sum(evidence.at_us - since >= time for time in TIMES_US)
     if due <= tests:
         if tests >= LOOKS:
-            return state, _aside("all 20 tests of the first 24 hours are done", numbers)
+            return state, aside("all 20 tests of the first 24 hours are done", numbers)
         minutes = round(TIMES_US[tests] / MINUTE)
-        return state, _aside(f"test {tests + 1} of {LOOKS} is {minutes} min after the first intent", numbers)
+        return state, aside(f"test {tests + 1} of {LOOKS} is {minutes} min after the first intent", numbers)
     return _tested({**state, "tests": due}, {**numbers, "tests": due}, level)
 
 
@@ -199,7 +200,7 @@ def _tested(state: JudgeState, numbers: dict[str, object], level: float) -> tupl
     splits = math.comb(size, k)
     numbers |= {"accounts": [k, size - k]}
     if not splits >= level:
-        return state, _aside(
+        return state, aside(
             f"off: {k} of {size} accounts can be drawn in {splits} ways, {level:.3g} are needed", numbers
         )
     values = scores(rows, floats(state, "fleet", 2))
@@ -213,13 +214,13 @@ def _tested(state: JudgeState, numbers: dict[str, object], level: float) -> tupl
     worst = sorted(range(k), key=lambda place: (-values[place], names[place]))
     said = f"{p:.2g} of the draws of {k} out of {size} accounts are as bad (FAIL from {1 / level:.2g})"
     if not p <= 1 / level:
-        return state, _aside(said, numbers)
+        return state, aside(said, numbers)
     shown = tuple(names[place] for place in worst[:WORST_SHOWN])
     if _several(values, k):
         return state, Judgement(
             verdict=Verdict.FAIL, reason=said, numbers=numbers, worst=shown, abstains=True
         )
-    return state, _aside(f"{said}, but it is one account's alone", numbers)
+    return state, aside(f"{said}, but it is one account's alone", numbers)
 
 
 def _several(values: Sequence[int], k: int) -> bool:
@@ -231,7 +232,3 @@ def _several(values: Sequence[int], k: int) -> bool:
     rest = sum(canary[1:]) - (k - 1) * mean
     error = math.sqrt(variance * (k - 1) * (size - k + 1) / size)
     return k > 1 and rest >= OTHERS_Z * error
-
-
-def _aside(reason: str, numbers: Mapping[str, object]) -> Judgement:
-    return Judgement(verdict=Verdict.INCONCLUSIVE, reason=reason, numbers=numbers, abstains=True)

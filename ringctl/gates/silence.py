@@ -29,6 +29,7 @@ from ringctl.gates.evidence import (
     ALONE,
     WORST_SHOWN,
     Stakes,
+    aside,
     earlier_fail,
     floats,
     keep_fail,
@@ -156,9 +157,9 @@ def _judge(check: Check, state: JudgeState, evidence: Evidence, flows: tuple[Flo
         n is not None and y is not None and account in control for account, n, y, _ in evidence.control
     )
     if not canary:
-        return _aside("no account that had traffic before has begun yet", numbers)
+        return aside("no account that had traffic before has begun yet", numbers)
     if not (total(control)[1] > 0 and answering >= ALIVE * len(control)):
-        return _aside(f"control is silent as well ({answering} of {len(control)} accounts answer)", numbers)
+        return aside(f"control is silent as well ({answering} of {len(control)} accounts answer)", numbers)
     lone = evidence.expected == 1 and len(mute) == 1 and e >= ALONE * level
     if e >= level and (len(mute) >= 2 or lone):
         return Judgement(
@@ -169,12 +170,8 @@ def _judge(check: Check, state: JudgeState, evidence: Evidence, flows: tuple[Flo
             worst=tuple(mute[:WORST_SHOWN]),
             abstains=True,
         )
-    return _aside(f"{len(mute)} of {len(canary)} accounts are silent; control goes on", numbers)
+    return aside(f"{len(mute)} of {len(canary)} accounts are silent; control goes on", numbers)
 
 
 def _stakes(state: Mapping[str, object]) -> Stakes:
     return stakes(state, "down", len(RATIOS))
-
-
-def _aside(reason: str, numbers: Mapping[str, object]) -> Judgement:
-    return Judgement(verdict=Verdict.INCONCLUSIVE, reason=reason, numbers=numbers, abstains=True)

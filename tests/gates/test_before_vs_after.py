@@ -41,7 +41,9 @@ def test_a_wave_of_one_account_may_fail_by_its_own_past() -> None:
     first = next(place for place, one in enumerate(found) if one.verdict is FAIL)
     e, level = (float(str(found[first].numbers[name])) for name in ("e", "level"))
     assert e >= 10 * level
-    assert any(float(str(one.numbers.get("e", 0.0))) >= level for one in found[:first]), "but not on the usual"
+    assert any(float(str(one.numbers.get("e", 0.0))) >= level for one in found[:first]), (
+        "but not on the usual"
+    )
 
 
 def test_nothing_before_and_nothing_after_passes_on_the_samples_asked_for() -> None:

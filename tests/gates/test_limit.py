@@ -107,7 +107,9 @@ def test_one_account_alone_does_not_fail_a_wave_but_the_only_one_does():
 
 
 def test_nothing_passes_on_the_eve_of_a_fail():
-    found = list(told(Limit(), CEILING, looks(3, lambda minute, _: 0.02 if minute < 120 else 0.1, minutes=300)))
+    found = list(
+        told(Limit(), CEILING, looks(3, lambda minute, _: 0.02 if minute < 120 else 0.1, minutes=300))
+    )
     fail = next(place for place, one in enumerate(found) if one.verdict is Verdict.FAIL)
     suspect = [one for one in found[120:fail] if one.numbers["e"] >= 20]
     assert found[119].verdict is Verdict.PASS

@@ -125,7 +125,7 @@ def test_one_account_nearly_all_bad_fails_alone_and_one_that_is_worse_does_not()
     *_, last = told(OwnHistory(), CHECK, looks)
     assert last.verdict is Verdict.INCONCLUSIVE
     assert last.numbers["e"] >= last.numbers["level"]
-    assert "one account alone fails a check only where it is nearly all bad" in last.reason
+    assert "one account alone fails a check only where it is mostly bad" in last.reason
 
 
 def test_the_only_account_of_a_wave_needs_ten_times_the_evidence():

@@ -36,7 +36,7 @@ def looks(
         source=HISTORY, note="made up", phi=1.0, hours=336.0, events=(100.0, 900.0), own=owns(rows)
     )
     if flow_phi is not None:
-        learnt = Flowing(learnt, flow_phi)
+        learnt = replace(learnt, flow=flow_phi)
     sides = {"c": 1.0, "k": 1.0}
     for minute in range(minutes):
         if minute % 5 == 0:
@@ -56,16 +56,6 @@ def looks(
             intents=dict.fromkeys(names[:canary], START),
             learnt=learnt,
         )
-
-
-class Flowing:
-    """What is learnt, with the dispersion of traffic that `core.learning` is to have."""
-
-    def __init__(self, learnt, flow):
-        self.learnt, self.flow = learnt, flow
-
-    def __getattr__(self, name):
-        return getattr(self.learnt, name)
 
 
 def failed(check, made):
@@ -194,13 +184,13 @@ def test_without_a_learnt_dispersion_control_shows_it():
     seen = [90.0, 10.0, 100.0]
     assert silence._dispersion(CHECK, Learnt(), [0.0, 0.0, 0.0]) == 2.0
     assert silence._dispersion(CHECK, Learnt(), seen) == 9.0
-    assert silence._dispersion(CHECK, Flowing(Learnt(hours=336.0, phi=3.0), 0.5), seen) == 1.0
+    assert silence._dispersion(CHECK, Learnt(hours=336.0, phi=3.0, flow=0.5), seen) == 1.0
     assert silence._dispersion(FLOW, Learnt(hours=336.0, phi=3.0), seen) == 3.0
     assert silence._dispersion(FLOW, Learnt(hours=0.5, phi=3.0), seen) == 9.0
 
 
 def test_it_keeps_what_a_judge_that_only_objects_must():
-    made = [replace(one, learnt=one.learnt.learnt) for one in looks(9, mute, minutes=150)]
+    made = [replace(one, learnt=one.learnt) for one in looks(9, mute, minutes=150)]
     only_objects(Silence(), CHECK, made)
 
 
