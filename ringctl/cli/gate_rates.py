@@ -16,6 +16,8 @@ from ringctl.engine.outlook import Rate
 HINT = "errors=0.5/min, or errors=0.5 of 50/min: bad events (of all) a minute and account"
 KEYS = {"events": "events", "samples": "samples", "phi": "phi", "drift": "drift", "past_minutes": "past"}
 MOST = 1e9
+LEAST = 1.0
+"""Of `phi` and `drift`: events that come one by one."""
 
 
 def given_rates(path: str, options: Sequence[str], checks: Mapping[str, Check]) -> dict[str, Rate]:
@@ -30,9 +32,7 @@ def given_rates(path: str, options: Sequence[str], checks: Mapping[str, Check]) 
             samples=_number(samples, f"--rate {text}") if samples else None,
             said="given",
         )
-        if one.samples is not None and one.events is not None and one.events > one.samples:
-            raise UsageError(f"--rate {show(text)}: more bad ones than there are", hint=HINT)
-        found[name] = _of_count(one, checks[name])
+        found[name] = _of_count(_possible(one, f"--rate {text}"), checks[name])
     return found
 
 
@@ -51,8 +51,20 @@ def _of_file(path: Path, checks: Mapping[str, Check]) -> dict[str, Rate]:
         _must_know(name, checks)
         one = _of_row(row, f"--rates: {name}")
         if one is not None:
-            found[name] = _of_count(one, checks[name])
+            part = not isinstance(checks[name].measure, Count)
+            found[name] = _of_count(_possible(one, f"--rates: {name}", part=part), checks[name])
     return found
+
+
+def _possible(one: Rate, where: str, *, part: bool = True) -> Rate:
+    """The rate. Raises UsageError for more bad ones than there are (where they are a `part` of them), and for fewer
+    together than one."""
+    if part and one.samples is not None and one.events is not None and one.events > one.samples:
+        raise UsageError(f"{show(where, 200)}: more bad ones than there are", hint=HINT)
+    for name, value in (("phi", one.phi), ("drift", one.drift)):
+        if value is not None and value < LEAST:
+            raise UsageError(f"{show(where, 200)}.{name}: must be at least {LEAST:g}")
+    return one
 
 
 def _of_row(row: object, where: str) -> Rate | None:

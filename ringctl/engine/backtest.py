@@ -6,6 +6,7 @@ first, as history is. Deterministic: the same lines in any order give the same l
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -299,11 +300,7 @@ class Grid:
 
     def _intents_at(self, t: float) -> Mapping[str, Instant | None]:
         """The wave's accounts and when they were begun; the same object until another one is."""
-        begun = (
-            sum(one < t - _NEAR for one in self._begun)
-            if self._intents[0] < len(self._begun)
-            else len(self._begun)
-        )
+        begun = bisect_left(self._begun, t - _NEAR)
         if begun != self._intents[0]:
             self._intents = (begun, {
                 name: at_us(one) if one < t - _NEAR else None for name, one in self.who.begun.items()

@@ -92,20 +92,23 @@ def tell(rows: Iterable[Row], *, last: int, check: str = "", look: int | None = 
 
 def spent(rollout: Rollout, row: Row) -> str:
     """How the promise of false alarms was shared out to a check on a wave, for people; "" where it promises none."""
-    check = rollout.policy.checks.get(str(row["check"]))
-    wave = next((one for one in rollout.waves if one.id == row["wave"]), None)
-    if check is None or wave is None or not check.weight > 0:
-        return ""
-    return str(spending.share(rollout, wave, check))
+    share = _share(rollout, row)
+    return "" if share is None else str(share)
 
 
 def level_of(rollout: Rollout, row: Row) -> float | None:
     """The check's chance of a false alarm on the wave."""
+    share = _share(rollout, row)
+    return None if share is None else share.alpha
+
+
+def _share(rollout: Rollout, row: Row) -> spending.Share | None:
+    """Of the promise, to the row's check on its wave."""
     check = rollout.policy.checks.get(str(row["check"]))
     wave = next((one for one in rollout.waves if one.id == row["wave"]), None)
     if check is None or wave is None or not check.weight > 0:
         return None
-    return spending.share(rollout, wave, check).alpha
+    return spending.share(rollout, wave, check)
 
 
 def sources(check: Check | None, row: Row) -> list[str]:

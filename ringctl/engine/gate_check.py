@@ -12,7 +12,7 @@ from ringctl.core import panel
 from ringctl.core.errors import SourceUnavailable
 from ringctl.core.judging import Judge, Judgement, JudgeState
 from ringctl.core.observing import Watch, counters_of, fold, gone, silent, withheld
-from ringctl.core.policy import Check, Counter, SourceSpec
+from ringctl.core.policy import Check, SourceSpec
 from ringctl.core.states import Verdict
 from ringctl.core.timing import MILLISECOND, SECOND, Instant
 from ringctl.engine import pasts
@@ -198,11 +198,10 @@ class GateCheck:
         """The check's state with its hours of history, where it has not heard them yet."""
         if not pasts.wanted(check, state):
             return state
-        names = [*self.canary[: pasts.MOST_PAST], *self.control[: pasts.MOST_PAST]]
+        names = pasts.names(self.canary, self.control)
         source = self.source(self.sources[check.source])
-        past = pasts.ask(
-            source, [check], names, self._remembered_us, self.clock, within_s=self._left(pasts.SLOW_S)
-        )
+        until_us = min(self._remembered_us, self.since_us)  # hours after the change are no past
+        past = pasts.ask(source, [check], names, until_us, self.clock, within_s=self._left(pasts.SLOW_S))
         if past is None:
             return state
         found = pasts.learnt(check, state, past, dict.fromkeys(self.canary))
@@ -211,16 +210,17 @@ class GateCheck:
         return found
 
     def _read(self) -> dict[str, Reading | SourceUnavailable]:
-        wanted: dict[str, dict[Counter, None]] = {}
+        wanted: dict[str, list[Check]] = {}
         for check in self.checks.values():
-            for counter in counters_of(check):
-                wanted.setdefault(check.source, {})[counter] = None
+            if counters_of(check):
+                wanted.setdefault(check.source, []).append(check)
         accounts = [*self.canary, *self.control]
         answers: dict[str, Reading | SourceUnavailable] = {}
-        for name, counters in wanted.items():
+        for name, checks in wanted.items():
+            counters = pasts.counters(checks)
             try:
                 source = self.source(self.sources[name])
-                answers[name] = whole(source.read(tuple(counters), self._left(READ_S), accounts=accounts))
+                answers[name] = whole(source.read(counters, self._left(READ_S), accounts=accounts))
             except SourceUnavailable as error:
                 answers[name] = error
         return answers

@@ -116,7 +116,7 @@ class Scene:
         after, judgement = panel.look(check, self.parts.judges, state, evidence, alpha=alpha)
         judgement = self._explained(check, withheld(judgement, evidence, gone(folded)), evidence)
         left = check.baseline_us
-        if judgement.needs_before or evidence.error:
+        if judgement.needs_before:
             # what the accounts did before is not established: the last interval of the baseline stays
             # uncredited, and the wave does not open (DESIGN 12.20)
             left = max(0, check.baseline_us - check.every_us - self.sampled_us)

@@ -120,21 +120,20 @@ class Observer:
 
     def _pasts(
         self, rollout: Rollout, scene: Scene, checks: Iterable[Check], answers: Mapping[str, Answer]
-    ) -> dict[str, pasts.Past]:
-        """What the sources know of the time before, for checks that have not heard it yet: source -> past. A source
-        that does not answer now is not asked."""
+    ) -> dict[pasts.Asked, pasts.Past]:
+        """What the sources know of the time before, for checks that have not heard it yet. A source that does not
+        answer now is not asked."""
         begun = [one for one in scene.watched.accounts.values() if one is not None]
-        names = [*list(scene.watched.accounts)[: pasts.MOST_PAST], *scene.control[: pasts.MOST_PAST]]
-        asking: dict[str, list[Check]] = {}
-        for check in checks:
-            if not isinstance(answers.get(check.source), SourceUnavailable | None):
-                asking.setdefault(check.source, []).append(check)
+        names = pasts.names(scene.watched.accounts, scene.control)
+        asking = pasts.alike(
+            check for check in checks if not isinstance(answers.get(check.source), SourceUnavailable | None)
+        )
         found = {}
-        for name, of_source in asking.items():
-            source = self.parts.source(rollout.policy.sources[name])
-            past = pasts.ask(source, of_source, names, min(begun, default=scene.now), self.parts.clock)
+        for asked, like in asking.items():
+            source = self.parts.source(rollout.policy.sources[like[0].source])
+            past = pasts.ask(source, like, names, min(begun, default=scene.now), self.parts.clock)
             if past is not None:
-                found[name] = past
+                found[asked] = past
         return found
 
     # -- one look ---------------------------------------------------------------------------------
@@ -148,7 +147,9 @@ class Observer:
             rollout, scene, [one for one in checks if pasts.wanted(one, stored[one.name])], answers
         )
         seen = [
-            scene.check(check, stored[check.name], answers.get(check.source), before.get(check.source))
+            scene.check(
+                check, stored[check.name], answers.get(check.source), before.get(pasts.asked_as(check))
+            )
             for check in checks
         ]
         answered = not any(one.verdict.error for one in seen)
@@ -183,6 +184,8 @@ class Observer:
             chosen = stored or self._cast(rollout, wave).control
             if stored is None:
                 states[CONTROL] = canonical(chosen.row())
+            else:  # another node may have saved its own since ours was chosen: that one is read from now on
+                self._casts[wave.id] = _Cast(accounts=frozenset(watched.accounts), control=stored)
             control, reason = controls.remaining(
                 chosen,
                 store.untouched_among(rollout, chosen.accounts),

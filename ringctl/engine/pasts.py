@@ -4,8 +4,9 @@ A source without a past, or one that fails to tell it, costs nothing but sight: 
 and what was normal is learnt from the recorded baseline alone. It is asked again at the next two looks.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from ringctl.core import panel
@@ -25,6 +26,8 @@ accounts are half a million points. Of the others only the baseline is known."""
 COARSE: Final[Span] = HOUR
 FINE: Final[Span] = 5 * MINUTE
 FINE_UP_TO: Final[Span] = 12 * HOUR
+Asked = tuple[str, Span]
+"""Source, and how long a past."""
 SLOW_S: Final = 20.0
 """How long the whole answer may take, unless somebody is in a hurry."""
 
@@ -47,6 +50,30 @@ def wanted(check: Check, state: JudgeState) -> bool:
     return check.history_us > 0 and bool(counters_of(check)) and not frozen and tries < TRIES
 
 
+def names(wave: Collection[str], control: Collection[str]) -> list[str]:
+    """Whose past is asked for: `MOST_PAST` of the wave, and of its control."""
+    return [*islice(wave, MOST_PAST), *islice(control, MOST_PAST)]
+
+
+def counters(checks: Iterable[Check]) -> tuple[Counter, ...]:
+    """All that the checks read, each once, in their order."""
+    return tuple(dict.fromkeys(counter for check in checks for counter in counters_of(check)))
+
+
+def alike(checks: Iterable[Check]) -> dict[Asked, list[Check]]:
+    """The checks whose pasts are asked for together: what a check learns is not to depend on its neighbours, so they
+    have one source and one length (and therefore one grid)."""
+    found: dict[Asked, list[Check]] = {}
+    for check in checks:
+        found.setdefault(asked_as(check), []).append(check)
+    return found
+
+
+def asked_as(check: Check) -> Asked:
+    """Source and length of the check's past."""
+    return check.source, check.history_us
+
+
 def ask(
     source: MetricSource,
     checks: Collection[Check],
@@ -56,7 +83,7 @@ def ask(
     *,
     within_s: float = SLOW_S,
 ) -> Past | None:
-    """The past of the checks' counters up to `until_us`, or why not; None where the source has none to tell.
+    """The past of what checks that are `alike` count, up to `until_us`, or why not; None where there is none to tell.
 
     `within_s`: how long the whole answer may take.
     """
@@ -64,14 +91,11 @@ def ask(
         return None
     span = max(check.history_us for check in checks)
     step_us = FINE if span <= FINE_UP_TO else COARSE
-    counters: dict[Counter, None] = {}
-    for check in checks:
-        counters.update(dict.fromkeys(counters_of(check)))
     to_us = until_us // step_us * step_us  # the same grid for every node and every try
     deadline = clock.monotonic() + within_s
     try:
         tracks = source.history(
-            tuple(counters),
+            counters(checks),
             accounts=accounts,
             from_us=to_us - span // step_us * step_us,
             to_us=to_us,

@@ -11,7 +11,7 @@ from ringctl.core.learning import SETTLED, Learnt
 from ringctl.core.policy import Check, Count, Ratio
 from ringctl.core.timing import MINUTE
 from ringctl.engine.outlook import Forecast, Pace, Rate, Stand
-from ringctl.gates import ideal, own_past, power
+from ringctl.gates import absence, ideal, never_seen, own_past, power
 from ringctl.gates.asked import counts_events, directions
 from ringctl.gates.evidence import ALONE
 from ringctl.gates.power import Ceiling, Margin, Scale
@@ -167,7 +167,9 @@ class _Plan:
         if not beside:
             return Scale(
                 canary=canary, past=self.past, phi=max(phi, self.rate.drift or UNLEARNT_PHI), times=self.times,
-                margin=own_past.MARGIN, alpha=self.level("before-vs-after"), miss=check.miss,
+                margin=own_past.MARGIN, miss=check.miss,
+                # without control it is `split` that goes on by the accounts' own past
+                alpha=self.level("split" if check.compare in BESIDE else own_past.NAME) / len(directions(check)),
             )  # fmt: skip
         margin: float | Margin = 1.0
         if not best and not check.alike:
@@ -189,8 +191,6 @@ class _Plan:
         judged, harms, events = self.judged, directions(self.check), self.rate.events
         if judged == "threshold":
             return self.fixed()
-        if judged not in BESIDE:
-            harms = harms[:1]
         line = replace(self.line(judged), harm=harms[0])
         if judged in BESIDE:
             best = self.scale(self.weight, 1.0, best=True)
@@ -200,10 +200,7 @@ class _Plan:
         if events is None:
             return line
         if not events > 0:
-            said = "never had one: the second one fails, and none in enough samples passes"
-            return replace(
-                line, known=True, events=0.0, passes=self.samples(self.weight), sees=0.0, note=said
-            )
+            return self.never(replace(line, events=0.0, needs=None, clears=None))
         full = next((harm for harm in harms if not self.room(harm)), None)
         if full is not None:
             return replace(
@@ -237,6 +234,26 @@ class _Plan:
             return max(seen, self.passing(weight, events, harms)) <= line.most
 
         return self.with_way_out(found, enough)
+
+    def never(self, line: Forecast) -> Forecast:
+        """Of what never happened there is no rate to compare with: `never-seen` sees the second one, and PASS comes
+        when enough samples rule out what is worth a hold (`absence.of_anything`), unless a fall is asked about."""
+        if min(directions(self.check)) < 1:
+            said = (
+                "never had one, and what has none cannot fall: ask for a rise alone, or count another thing"
+            )
+            return replace(line, known=True, note=said)
+        few = self.samples(self.weight)
+        trials = max(self.check.min_samples, math.log(1 / self.check.miss) / absence.NEGLIGIBLE)
+        passes = self.taken(few * trials / self.check.min_samples) if few > 0 else None
+        judge = self.judges.get(never_seen.NeverSeen.name)
+        clean = self.past >= 60 * never_seen.LEAST_HOURS and self.stand.left > 0
+        if judge is not None and judge.applies(self.check) and clean:
+            said = "never had one: the second one fails, and none in enough samples passes"
+            return replace(line, known=passes is not None, passes=passes, sees=0.0, note=said)
+        return replace(
+            line, passes=passes, note="never had one, so no rise is planned; none in enough samples passes"
+        )
 
     @property
     def share(self) -> float | None:

@@ -12,7 +12,7 @@ from ringctl.core import learning
 from ringctl.core.errors import RingctlError
 from ringctl.core.learning import Past
 from ringctl.core.observing import Watch, counters_of, fold
-from ringctl.core.policy import Check, Count, Counter, SourceSpec
+from ringctl.core.policy import Check, Count, SourceSpec
 from ringctl.core.timing import MINUTE, SECOND, Span, human
 from ringctl.core.tracks import from_tracks
 from ringctl.engine import pasts
@@ -39,7 +39,7 @@ class Asking:
     @property
     def names(self) -> list[str]:
         """Everybody that is asked about, the first wave first."""
-        return [*self.canary[: pasts.MOST_PAST], *self.others[: pasts.MOST_PAST]]
+        return pasts.names(self.canary, self.others)
 
 
 def measured(
@@ -61,20 +61,24 @@ def measured(
 
 
 def _asked(source: MetricSource, checks: Sequence[Check], asking: Asking) -> dict[str, Rate]:
-    remembered = [check for check in checks if check.history_us > 0]
-    if isinstance(source, RangeSource) and remembered:
-        past = pasts.ask(source, remembered, asking.names, asking.clock.now_us(), asking.clock)
+    """The rates of checks of one source: of those that learn from its past out of that, of the others as they are."""
+    remembered = isinstance(source, RangeSource)
+    found: dict[str, Rate] = {}
+    for like in pasts.alike(check for check in checks if remembered and check.history_us > 0).values():
+        past = pasts.ask(source, like, asking.names, asking.clock.now_us(), asking.clock)
         assert past is not None
-        if past.error:
-            return {check.name: Rate(said=past.error) for check in checks}
-        return {
-            check.name: of_cells(check, from_tracks(check, past.tracks, past.step_us), asking, source.name)
-            for check in checks
-        }
-    if asking.apart_us <= 0:
-        said = f"the source {source.name} knows no past: --watch 2m looks at it twice"
-        return {check.name: Rate(said=said) for check in checks}
-    return _looked_at_twice(source, checks, asking)
+        for check in like:
+            cells = [] if past.error else from_tracks(check, past.tracks, past.step_us)
+            known = of_cells(check, cells, asking, source.name)
+            found[check.name] = Rate(said=past.error) if past.error else known
+    left = [check for check in checks if check.name not in found]
+    if left and asking.apart_us > 0:
+        return found | _looked_at_twice(source, left, asking)
+    for check in left:
+        of_it = f" that {check.name} would learn from" if remembered else ""
+        said = f"the source {source.name} knows no past{of_it}: --watch 2m looks at it twice"
+        found[check.name] = Rate(said=said)
+    return found
 
 
 def _looked_at_twice(source: MetricSource, checks: Sequence[Check], asking: Asking) -> dict[str, Rate]:
@@ -99,10 +103,7 @@ def _looked_at_twice(source: MetricSource, checks: Sequence[Check], asking: Aski
 
 
 def _read(source: MetricSource, checks: Sequence[Check], asking: Asking) -> Reading:
-    counters: dict[Counter, None] = {}
-    for check in checks:
-        counters.update(dict.fromkeys(counters_of(check)))
-    return whole(source.read(tuple(counters), READ_S, accounts=asking.names))
+    return whole(source.read(pasts.counters(checks), READ_S, accounts=asking.names))
 
 
 def of_cells(check: Check, cells: Sequence[Past], asking: Asking, source: str) -> Rate:

@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 
 from ringctl.core.errors import UsageError
 from ringctl.core.judging import JudgeState
-from ringctl.core.observing import Watch, counters_of, fold
+from ringctl.core.observing import Watch, fold
 from ringctl.core.policy import Check, Count, Counter
 from ringctl.core.timing import HOUR, MINUTE, Instant, Span
+from ringctl.engine import pasts
+from ringctl.engine.backtest import short
 from ringctl.ports.metrics import MetricSource, RangeSource, Reading
 
 TIMEOUT_S = 300.0
@@ -66,12 +68,9 @@ def raw_values(
     source: RangeSource, checks: Sequence[Check], memory: Memory, *, timeout_s: float = TIMEOUT_S
 ) -> Values:
     """Time -> counter -> account -> raw value, of all that the checks read. Raises SourceUnavailable."""
-    counters: dict[Counter, None] = {}
-    for check in checks:
-        counters.update(dict.fromkeys(counters_of(check)))
     found: Values = {}
     tracks = source.history(
-        tuple(counters),
+        pasts.counters(checks),
         accounts=[*memory.canary, *memory.control],
         from_us=memory.from_us,
         to_us=memory.to_us,
@@ -106,15 +105,9 @@ def _lines(check: Check, values: Values, memory: Memory, zero_us: Instant) -> It
                 "check": check.name,
             }
             yield (
-                {**line, "y": _short(cell.y)}
-                if counting
-                else {**line, "n": _short(cell.n), "y": _short(cell.y)}
+                {**line, "y": short(cell.y)} if counting else {**line, "n": short(cell.n), "y": short(cell.y)}
             )
 
 
 def _minutes(span_us: Span) -> float:
-    return _short(round(span_us / MINUTE, 6))
-
-
-def _short(number: float) -> float:
-    return int(number) if float(number).is_integer() else number
+    return short(round(span_us / MINUTE, 6))

@@ -114,6 +114,20 @@ class LookSuite(SuiteFixtures):
         assert scene.store.step_measures("ro-1", 1)["duration"] == {}
         assert scene.store.step_times("ro-1", 1) == ()
 
+    def test_nothing_is_measured_of_what_never_began(self, scene: Scene) -> None:
+        """Withdrawn before it began, or failed without a step: nobody waits for its numbers."""
+        scene.start(inner=4)
+        never, begun = scene.claims(scene.node(), limit=2)
+        scene.store.finish(never, TaskState.FAILED, "no target")
+        scene.run_step(begun, "readers", EffectState.FAILED)
+        scene.store.finish(begun, TaskState.FAILED, "refused")
+        rollout = scene.load()
+        assert scene.store.watched(rollout, rollout.wave(1)).settled == {never.account}
+        rollout = scene.amend()
+        watched = scene.store.watched(rollout, rollout.wave(1))
+        assert len(watched.accounts) == 4
+        assert watched.settled == set(watched.accounts) - {begun.account}
+
     def test_control_is_what_was_never_touched(self, scene: Scene) -> None:
         """In rank order, the reserve included; without the wave's own and what a wave at work will touch next."""
         rollout = scene.start(inner=3)
@@ -178,6 +192,40 @@ class LookSuite(SuiteFixtures):
         assert scene.store.step_classes(rollout, rollout.wave(1)) == {}
         scene.lose()
         assert [one.step for one in scene.store.step_times("ro-1", 1)] == ["readers", "encode"]
+
+    @pytest.mark.parametrize("how", ["resolved", "already"])
+    def test_what_was_settled_by_asking_has_no_length(self, scene: Scene, how: str) -> None:
+        """Nor what was there already: neither is one of the times, nor of the classes."""
+        rollout = scene.start(inner=1)
+        claim = scene.claim_one(scene.node())
+        scene.intent(claim)
+        scene.store.result(claim, "readers", EffectState.DONE, {how: True})
+        scene.run_step(claim, "encode")
+        scene.store.finish(claim, TaskState.DONE)
+        assert [one.step for one in scene.store.step_times("ro-1", 1)] == ["encode"]
+        assert set(scene.store.step_classes(rollout, replace(rollout.wave(1), id=9))) == {"encode"}
+
+    @pytest.mark.parametrize("word", [TaskState.DONE, TaskState.FAILED])
+    def test_classes_are_of_accounts_that_were_seen_done(self, scene: Scene, word: TaskState) -> None:
+        """An account that a person settled has no part in them; nor has a task that was never done, though its
+        account is done under a later revision."""
+        rollout = scene.start(inner=1, early=0)
+        elsewhere = replace(rollout.wave(1), id=9)
+        claim = scene.claim_one(scene.node())
+        scene.run_step(claim, "readers")
+        scene.intent(claim, "encode")
+        scene.store.result(claim, "encode", EffectState.UNKNOWN, {})
+        scene.store.finish(claim, TaskState.UNKNOWN, "nobody knows")
+        scene.store.resolve_task("ro-1", claim.account, word, actor="ana", reason="looked")
+        assert [one.step for one in scene.store.step_times("ro-1", 1)] == ["readers"]
+        assert scene.store.step_classes(rollout, elsewhere) == {}
+        scene.amend()
+        for member, _, _ in scene.store.candidates(scene.load()):
+            wave = scene.draw([member])
+            scene.open_wave(wave.id)
+            scene.run(scene.claim_one(scene.node(), wave=wave.id))
+        assert scene.state_of(claim.account) is TaskState.DONE
+        assert scene.store.step_classes(rollout, elsewhere) == {}
 
     # -- exposure ----------------------------------------------------------------------------------
     def _phases(self, scene: Scene, revision: int | None = None) -> list[tuple[str, str, bool]]:

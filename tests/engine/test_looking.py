@@ -6,27 +6,13 @@ from dataclasses import replace
 import pytest
 
 from ringctl.core import acts, builtin, controls
-from ringctl.core.errors import SourceUnavailable
 from ringctl.core.facts import Lasted
 from ringctl.core.states import Verdict, WaveState
-from ringctl.core.timing import DAY, HOUR, MINUTE, SECOND
-from ringctl.engine import pasts
-from ringctl.engine.looking import CONTROL
+from ringctl.core.timing import HOUR, MINUTE, SECOND
 from ringctl.engine.observe import Observer
-from ringctl.ports.metrics import Track
 from tests.engine.hand import opened
+from tests.engine.looked import control, numbers
 from tests.engine.world import SIMPLE
-
-
-def control(world, rollout, wave=0):
-    """The control that is saved for a wave."""
-    now = world.load(rollout)
-    states = world.parts.store.watched(now, now.waves[wave]).states
-    return json.loads(states[CONTROL])["accounts"]
-
-
-def numbers(world, rollout, check="errors"):
-    return dict(world.facts(rollout).checks[check].numbers)
 
 
 # -- control ---------------------------------------------------------------------------------------
@@ -91,94 +77,6 @@ def test_without_control_the_reason_says_so(world):
     state = world.facts(rollout).checks["errors"]
     assert "without control: 4 untouched accounts are left to compare with, 5 are needed" in state.reason
     assert state.numbers["control_accounts"] == 0
-
-
-# -- the past --------------------------------------------------------------------------------------
-class Remembering:
-    """A source with a past: a hundred requests an hour; or one that fails to tell it `failures` times."""
-
-    def __init__(self, source, failures=0):
-        self.source, self.failures = source, failures
-        self.asked = []
-        self.name = source.name
-
-    def read(self, counters, timeout_s, *, accounts=None):
-        return self.source.read(counters, timeout_s, accounts=accounts)
-
-    def history(self, counters, **asked):
-        self.asked.append(asked)
-        if len(self.asked) <= self.failures:
-            raise SourceUnavailable("no such range", code="RC8005")
-        times = range(asked["from_us"], asked["to_us"] + 1, asked["step_us"])
-        for counter in counters:
-            rate = 1 if counter.name == "bad" else 100
-            for account in asked["accounts"]:
-                yield Track(counter, account, tuple((at, float(rate * n)) for n, at in enumerate(times)))
-
-
-def remembering(world, failures=0):
-    source = Remembering(world.source, failures)
-    world.parts = replace(world.parts, source=lambda _spec: source)
-    world.observer = Observer(parts=world.parts)
-    return source
-
-
-def test_the_past_is_asked_for_once_before_anything_is_touched(world):
-    source = remembering(world)
-    rollout = world.looks(world.start(), 3)
-    (asked,) = source.asked
-    assert (asked["to_us"] - asked["from_us"], asked["step_us"]) == (14 * DAY, HOUR)
-    assert asked["to_us"] % HOUR == 0
-    assert set(asked["accounts"]) == {*world.members(rollout.waves[0]), *control(world, rollout)}
-    said = numbers(world, rollout)
-    assert "336 h of history" in said["learnt"]
-    assert "history_error" not in said
-
-
-def assert_a_failed_past_is_noted(world):
-    source = remembering(world, failures=99)
-    rollout = world.looks(world.start(), 11)
-    assert len(source.asked) == pasts.TRIES
-    said = numbers(world, rollout)
-    assert said["history_error"] == "RC8005: no such range"
-    assert "history" not in said["learnt"]
-    assert "watched before" in said["learnt"]
-    assert world.load(rollout).waves[0].state is WaveState.OPEN  # learning goes on by the recorded baseline
-
-
-def test_a_past_that_fails_is_noted_and_the_baseline_does(world):
-    assert_a_failed_past_is_noted(world)
-
-
-def test_a_failed_past_taken_for_an_empty_one_is_seen(world, monkeypatch):
-    monkeypatch.setattr(pasts, "note", lambda _state: "")
-    with pytest.raises((AssertionError, KeyError)):
-        assert_a_failed_past_is_noted(world)
-
-
-def test_a_past_that_comes_late_takes_the_place_of_the_minutes(world):
-    source = remembering(world, failures=2)
-    rollout = world.looks(world.start(), 4)
-    assert len(source.asked) == 3
-    assert "336 h of history" in numbers(world, rollout)["learnt"]
-
-
-def test_a_past_that_never_ends_is_given_up(world):
-    source = remembering(world)
-    real = source.history
-
-    def slow(counters, **asked):
-        for track in real(counters, **asked):
-            world.clock.advance(pasts.SLOW_S)
-            yield track
-
-    source.history = slow
-    past = pasts.ask(source, world.load(world.start()).policy.checks.values(), ["i1"], 20 * DAY, world.clock)
-    assert past.error == "RC8004: its history took longer than 20 s"
-
-
-def test_a_source_without_a_past_is_not_asked(world):
-    assert pasts.ask(world.source, (), ["i1"], 20 * DAY, world.clock) is None
 
 
 # -- accounts that fall silent ---------------------------------------------------------------------

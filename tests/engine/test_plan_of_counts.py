@@ -43,23 +43,28 @@ def test_beside_the_past_both_directions_are_planned_and_share_the_level(compare
 
 
 def test_without_control_unchanged_asks_for_a_rise_and_a_fall() -> None:
-    check = replace(TRAFFIC, compare="unchanged", fail_if=FailIf(increase=0.25))
-    found = planned(check, stand=ALONE)
-    assert (found.judged, found.harm) == ("before-vs-after", 0.8)
+    rise = FailIf(increase=0.25)
+    both = taken(replace(TRAFFIC, compare="unchanged", fail_if=rise), ALONE)
+    one = taken(replace(TRAFFIC, fail_if=rise), ALONE)
+    assert both[0] > one[0], "half of the level"
+    assert both[1] > one[1], "PASS rules out the fall as well"
 
 
 def test_the_fallback_is_planned_at_the_level_of_the_judge_that_falls_back() -> None:
-    own = taken(replace(OWN, fail_if=UP), ALONE)
-    fallback = taken(replace(ERRORS, fail_if=UP), ALONE)
     judges = bootstrap.Judges()
-    parts = [
-        {name: one.part for name, one in judges.items() if one.applies(check)} for check in (OWN, ERRORS)
-    ]
-    shares = [
-        one[name] / sum(one.values()) for one, name in zip(parts, ("before-vs-after", "split"), strict=True)
-    ]
-    assert 0 < shares[1] < 1
-    assert (fallback[0] > own[0]) == (shares[1] < shares[0])
+
+    def share(check: Check, name: str) -> float:
+        parts = {one: judge.part for one, judge in judges.items() if judge.applies(check)}
+        return parts[name] / sum(parts.values())
+
+    rate, own = replace(RATE, events=0.5, samples=50.0), share(OWN, "before-vs-after")
+    split = share(ERRORS, "split")
+    assert split < 1
+    fallback = planned(ERRORS, rate, ALONE)
+    same = next(forecast(OWN, ALONE, 0.01 * split / own, rate, judges))
+    assert fallback.sees == pytest.approx(same.sees)
+    more = next(forecast(OWN, ALONE, 0.01 / own, rate, judges))
+    assert more.sees != pytest.approx(same.sees)
 
 
 # -- what never happened ---------------------------------------------------------------------------
