@@ -19,6 +19,7 @@ HARMS = {
 }
 INCIDENT_LOOKS = 20 * 10 + 60  # the last account is begun after 190 minutes
 AT_6_H = 360
+LEAST_HARMFUL = 6  # bakes, of which a median is taken
 
 
 def tables(title: str, sizes: Sizes, cores: int, goals: Goals) -> Iterator[Table]:
@@ -82,13 +83,14 @@ def throughput(title: str, sizes: Sizes, cores: int) -> Table:
 
 def incident(title: str, sizes: Sizes, cores: int, goals: Goals) -> Table:
     """The VSTS incident of 2017 in small."""
+    harmful = max(sizes.incident // 4, LEAST_HARMFUL)
     table = Table(
         f"{title}: the incident of 2017 in small",
         "20 of 200 accounts of 2.5 answers a minute are upgraded, a start every ten minutes; while an account's "
         "upgrade "
         "lasts (40 minutes for the edited script, 2 for the old one) its answers are all empty, with status 200. "
         "Minutes "
-        f"from the first start to the alarm: median / 95 %. {sizes.incident // 4} bakes of the harms, "
+        f"from the first start to the alarm: median / 95 %. {harmful} bakes of each of the two, "
         f"{sizes.incident} "
         "harmless ones of 24 h. The customer's report came after 45 minutes.",
         ("judge", "edited script", "old script", "false alarms in 24 h"),
@@ -97,7 +99,7 @@ def incident(title: str, sizes: Sizes, cores: int, goals: Goals) -> Table:
         name: play_all(
             [
                 Task(stream=VSTS.name, seed=seed, harm=harm, peers=True, looks=INCIDENT_LOOKS)
-                for seed in range(max(sizes.incident // 4, 6))
+                for seed in range(harmful)
             ],
             cores,
         )

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random
 
@@ -26,6 +26,7 @@ CHECKS = (
             fail_if=FailIf(becomes_empty=True, shift=0.5)),
 )  # fmt: skip
 CONTROL = 1_000
+FEW = 100
 PAST_HOURS = 24
 LOOKS = 8
 KIB = 1024
@@ -53,20 +54,29 @@ def cost(title: str, goals: Goals, *, accounts: int) -> Table:
             (f"{count:,}", f"{seconds:.2f}", f"{1e6 * seconds / count / len(CHECKS):.1f}",
              f"{size / len(CHECKS) / KIB:,.0f}", f"{size / len(CHECKS) / count:,.0f}")
         )  # fmt: skip
-    each = (large[1] - small[1]) / (accounts - accounts // 100)
-    fixed = (small[1] - each * (accounts // 100 + CONTROL)) / len(CHECKS)
     goals.at_most(f"{accounts:,} accounts x {len(CHECKS)} checks, seconds a look", large[0], 1.0)
-    goals.at_most(
-        "state a check beside what accounts need (touched and control), KiB", max(0.0, fixed) / KIB, 4
-    )
+    beside = beside_accounts(lambda touched, control: _one(touched, control)[1] / len(CHECKS) / KIB)
+    goals.at_most("state a check beside what accounts need (touched and control), KiB", beside, 4)
     return table
 
 
-def _one(accounts: int) -> tuple[float, int]:
-    """(median seconds of a look of all checks, bytes of all states)."""
+def beside_accounts(size: Callable[[int, int], float]) -> float | None:
+    """What of a state's size belongs to no account, from its sizes at (touched, control) accounts.
+
+    Few accounts: of many, each further one needs less, and control less than touched, so that what is left after
+    accounts times the need of one would come out far below 0. Where it does, there is no such figure: None.
+    """
+    few = size(FEW, FEW)
+    touched, control = size(2 * FEW, FEW) - few, size(FEW, 2 * FEW) - few
+    left = few - touched - control
+    return left if left >= 0 else None
+
+
+def _one(accounts: int, others: int = CONTROL) -> tuple[float, int]:
+    """(median seconds of a look of all checks, bytes of all states) with so many touched and control accounts."""
     rng, judges = Random(7), judges_known()
     touched = [f"acct-{place:07d}" for place in range(accounts)]
-    control = [f"ctrl-{place:07d}" for place in range(CONTROL)]
+    control = [f"ctrl-{place:07d}" for place in range(others)]
     begun = dict.fromkeys(touched, START)
     states = {}
     for check in CHECKS:

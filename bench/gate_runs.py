@@ -84,12 +84,12 @@ def judges_known() -> Mapping[str, Judge]:
     return dict(Judges())
 
 
-def play(task: Task, judges: Mapping[str, Judge] | None = None) -> Played:
+def play(task: Task) -> Played:
     """One bake from its seed, everything learnt from its past as in production."""
     stream = STREAMS[task.stream]
     bake = stream.bake(task.seed, task.harm)
     watched = Watched(stream.rate) if task.peers else None
-    return _judged(bake, task, judges or judges_known(), watched)
+    return _judged(bake, task, judges_known(), watched)
 
 
 def _judged(bake: Bake, task: Task, judges: Mapping[str, Judge], watched: Watched | None) -> Played:

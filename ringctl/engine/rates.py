@@ -24,6 +24,7 @@ from ringctl.ports.metrics import MetricSource, RangeSource, Reading
 
 READ_S: Final = 10.0
 LEAST_MINUTES: Final = 1e-9
+NOTHING: Final = "has nothing of these accounts"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,14 +72,20 @@ def _asked(source: MetricSource, checks: Sequence[Check], asking: Asking) -> dic
             cells = [] if past.error else from_tracks(check, past.tracks, past.step_us)
             known = of_cells(check, cells, asking, source.name)
             found[check.name] = Rate(said=past.error) if past.error else known
-    left = [check for check in checks if check.name not in found]
+    left = [check for check in checks if check.name not in found or _short(found[check.name])]
     if left and asking.apart_us > 0:
         return found | _looked_at_twice(source, left, asking)
     for check in left:
-        of_it = f" that {check.name} would learn from" if remembered else ""
-        said = f"the source {source.name} knows no past{of_it}: --watch 2m looks at it twice"
-        found[check.name] = Rate(said=said)
+        lacks = f"knows no past that {check.name} would learn from" if remembered else "knows no past"
+        if check.name in found:
+            lacks = "has nothing of these accounts, or not long enough"
+        found[check.name] = Rate(said=f"the source {source.name} {lacks}: --watch 2m looks at it twice")
     return found
+
+
+def _short(rate: Rate) -> bool:
+    """Whether the source answered, and had too little of a past."""
+    return rate.samples is None and rate.said.endswith(NOTHING)
 
 
 def _looked_at_twice(source: MetricSource, checks: Sequence[Check], asking: Asking) -> dict[str, Rate]:
@@ -112,7 +119,7 @@ def of_cells(check: Check, cells: Sequence[Past], asking: Asking, source: str) -
     accounts = {cell.account for cell in cells}
     minutes = sum(spans.values()) * len(accounts)
     if not minutes > LEAST_MINUTES:
-        return Rate(said=f"the source {source} has nothing of these accounts")
+        return Rate(said=f"the source {source} {NOTHING}")
     counting = isinstance(check.measure, Count)
     weighed = dict.fromkeys(accounts, 0.0)  # by what they do, not by what fails: a few events weigh nothing
     for cell in cells:

@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Final
 
 from ringctl import net
@@ -69,6 +70,14 @@ def exchange(ask: Ask) -> net.Response:
     if answer.status == 200:
         return answer
     raise _refused(ask.url, answer)
+
+
+def clock_s(answer: net.Response) -> float | None:
+    """The server's own clock in seconds since 1970 (its Date header); None where it does not say."""
+    try:
+        return parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
 
 
 def page_for_people(answer: net.Response) -> str:

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from ringctl.core.errors import SourceUnavailable
-
-MALFORMED: Final = "RC8003"
-MOST_BYTES: Final = 32 * 1024 * 1024
-MOST_WARNINGS: Final = 20
+from ringctl.metrics.asking import MOST_BYTES
+from ringctl.metrics.options import MALFORMED
+from ringctl.metrics.values import few
 
 _SERIES = re.compile(
     r"[ \t]*+([a-zA-Z_:][a-zA-Z0-9_:]*+)[ \t]*+"
@@ -87,7 +86,7 @@ def parse(body: bytes, *, openmetrics: bool = False) -> Exposition:
             seen[key] = None
             warnings.append(f"line {number}: {shown(sample)} is there twice with different values")
     samples = tuple(sample for sample in seen.values() if sample is not None)
-    return Exposition(samples=samples, types=types, warnings=_few(warnings))
+    return Exposition(samples=samples, types=types, warnings=few(warnings))
 
 
 def shown(sample: Sample) -> str:
@@ -137,11 +136,6 @@ def _unescape(found: re.Match[str]) -> str:
 
 def _agree(one: float, other: float) -> bool:
     return one == other or (math.isnan(one) and math.isnan(other))
-
-
-def _few(warnings: list[str]) -> tuple[str, ...]:
-    more = len(warnings) - MOST_WARNINGS
-    return (*warnings[:MOST_WARNINGS], f"and {more} more") if more > 0 else tuple(warnings)
 
 
 def _malformed(number: int, line: str) -> SourceUnavailable:

@@ -11,36 +11,35 @@ pointer with a mistake in it, not a fleet gone silent. A page that says that the
 answer in part.
 
 `time` is when the value was taken: seconds or milliseconds since 1970, or RFC 3339 text. Its age is by the answer's
-own clock (the Date header, no clock of ours); above `max_age` the account is left out. Without `time` a value counts
-as of now; an answer that a cache kept for longer than `max_age` (Age) is refused as stale (RC8007).
+own clock (the Date header and, of one that a cache kept, Age; no clock of ours); above `max_age`, or that far in the
+future, the account is left out. Without `time` a value counts as of now; an answer that a cache kept for longer than
+`max_age`, or whose Age cannot be read, is refused as stale (RC8007).
 """
 
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final
 
 from ringctl import net
-from ringctl.core.closest import did_you_mean
 from ringctl.core.errors import SourceUnavailable
 from ringctl.core.policy import Counter
 from ringctl.core.timing import SECOND
-from ringctl.metrics.asking import Ask, exchange, failed, page_for_people
+from ringctl.metrics.asking import Ask, clock_s, exchange, failed, page_for_people
 from ringctl.metrics.options import (
     DEFAULT_MAX_AGE_US,
     DEFAULT_TIMEOUT_US,
     MALFORMED,
     STALE,
-    WRONG_OPTIONS,
     Options,
     checked,
 )
 from ringctl.metrics.pointer import NOTHING, Pointer, get, parse
-from ringctl.metrics.values import Found, count, few, instant, number
+from ringctl.metrics.values import Found, account, count, few, instant
 from ringctl.ports.metrics import Reading
+from ringctl.settings.sources import SECRET_HEADERS
 
 POINTERS: Final = ("items", "account", "value", "time")
 
@@ -82,23 +81,25 @@ class Http:
             headers["Authorization"] = f"Bearer {token}"
         left_s = min(timeout_s, self._timeout_s)
         answer = exchange(Ask(method="GET", url=self._url, headers=headers, timeout_s=left_s))
+        kept_s = self._kept_s(answer)
         document = self._document(answer)
-        clock_s = _clock_s(answer.headers.get("date", ""))
+        made_s = clock_s(answer)
+        now_s = None if made_s is None else made_s + kept_s
         warnings: list[str] = []
         oldest: list[float] = []
         picked = None if accounts is None else frozenset(accounts)
         values: dict[Counter, dict[str, float]] = {}
         for counter, place in zip(wanted, places, strict=True):
             found = Found(counter.name, warnings)
-            for account, value, at_s in self._items(counter, place, document, clock_s, found):
-                if picked is not None and account not in picked:
+            for one, value, at_s in self._items(counter, place, document, now_s, found):
+                if picked is not None and one not in picked:
                     continue
                 if place.time is not None:
-                    age_s = None if at_s is None or clock_s is None else clock_s - at_s
-                    if not found.age(account, age_s, self._max_age_s):
+                    age_s = None if at_s is None or now_s is None else now_s - at_s
+                    if not found.age(one, age_s, self._max_age_s):
                         continue
                     oldest += [at_s] if at_s is not None else []
-                found.add(account, value)
+                found.add(one, value)
             values[counter] = found.usable()
         partial = bool(_NEXT.search(answer.headers.get("link", "")))
         if partial:
@@ -113,20 +114,20 @@ class Http:
         )
 
     def _place(self, counter: Counter) -> Place:
-        place = self._places.get(counter.name)
-        if place is None:
-            message = f"metrics.{self.name}: `counters` has no `{counter.name}`"
-            raise failed(message, WRONG_OPTIONS, hint=did_you_mean(counter.name, self._places))
-        if counter.match or counter.account != Counter(name="").account:
-            message = f"metrics.{self.name}: `{counter.name}` has no labels: leave out `match` and `account`"
-            raise failed(message, WRONG_OPTIONS, hint="name another place in `counters` instead")
-        return place
+        instead = "name another place in `counters` instead"
+        return self._options.named(counter, "counters", self._places, instead)
+
+    def _kept_s(self, answer: net.Response) -> float:
+        """How long caches kept the answer; its Date is from before that."""
+        kept_s = count(answer.headers.get("age", "0"))
+        if kept_s is None or kept_s > self._max_age_s:
+            # two caches in a row, or a broken one: an age that cannot be read is not that of an answer just made
+            said = "of unknown age" if kept_s is None else f"{kept_s:.0f} s old"
+            message = f"{self._url}: the answer is {said}, out of a cache"
+            raise failed(message, STALE, hint="ask the service itself, or raise `max_age`")
+        return kept_s
 
     def _document(self, answer: net.Response) -> object:
-        kept_s = number(answer.headers.get("age", "0")) or 0.0
-        if kept_s > self._max_age_s:
-            message = f"{self._url}: the answer is {kept_s:.0f} s old, out of a cache"
-            raise failed(message, STALE, hint="ask the service itself, or raise `max_age`")
         try:
             return json.loads(answer.body)
         except (ValueError, RecursionError):
@@ -134,10 +135,10 @@ class Http:
             raise failed(message, MALFORMED) from None
 
     def _items(
-        self, counter: Counter, place: Place, document: object, clock_s: float | None, found: Found
+        self, counter: Counter, place: Place, document: object, now_s: float | None, found: Found
     ) -> Iterator[tuple[str, float | None, float | None]]:
         """Account, value (None: none that counts) and time of each item."""
-        if place.time is not None and clock_s is None:
+        if place.time is not None and now_s is None:
             raise self._unreadable(counter, "the answer has no Date, by which `time` is measured")
         items = get(document, place.items)
         if isinstance(items, Mapping):
@@ -149,12 +150,12 @@ class Http:
             raise self._unreadable(counter, f"`items` is not {wanted}")
         some = not entries
         for key, item in entries:
-            account = key if place.account is None else _account(get(item, place.account))
+            one = key if place.account is None else account(get(item, place.account))
             value = get(item, place.value)
             some = some or value is not NOTHING
-            if account:
+            if one:
                 at_s = None if place.time is None else instant(get(item, place.time))
-                yield account, count(value), at_s
+                yield one, count(value), at_s
             else:
                 found.say("an item has no account: left out")
         if not some:
@@ -165,20 +166,6 @@ class Http:
         return failed(f"{self._url}: {counter.name}: {what}", MALFORMED, hint=hint)
 
 
-def _account(value: object) -> str:
-    """An account's id as text; "" where there is none."""
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        return ""
-    return str(value) if isinstance(value, str) or abs(value) < 10**30 else ""
-
-
-def _clock_s(date: str) -> float | None:
-    try:
-        return parsedate_to_datetime(date).timestamp()
-    except (TypeError, ValueError, IndexError, OverflowError):
-        return None
-
-
 def _headers(options: Options) -> dict[str, str]:
     given = options.given.get("headers", {})
     if not isinstance(given, Mapping) or not all(
@@ -186,7 +173,7 @@ def _headers(options: Options) -> dict[str, str]:
     ):
         raise options.wrong("`headers` must be a mapping of names to texts")
     for name in given:
-        if name.lower() == "authorization":
+        if name.lower() in SECRET_HEADERS:
             raise options.wrong("`headers` holds no secrets", "use `token: {file: PATH}` or {env: NAME}")
     return {str(name): str(value) for name, value in given.items()}
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from ringctl.core.closest import did_you_mean
 from ringctl.core.errors import SourceUnavailable
@@ -29,6 +29,8 @@ WRONG_OPTIONS: Final = "RC8010"
 MOST_TOKEN: Final = 16 * 1024
 DEFAULT_TIMEOUT_US: Final = 10 * SECOND
 DEFAULT_MAX_AGE_US: Final = 60 * SECOND
+
+Value = TypeVar("Value")
 
 _METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*", re.ASCII)
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
@@ -111,6 +113,15 @@ class Options:
         )
         checked((found,))
         return found
+
+    def named(self, counter: Counter, key: str, known: Mapping[str, Value], instead: str) -> Value:
+        """What the option `key` has for a counter that the source names itself: such a one has no labels."""
+        if counter.name not in known:
+            raise self.wrong(f"`{key}` has no `{counter.name}`", did_you_mean(counter.name, known))
+        if counter.match or counter.account != Counter(name="").account:
+            message = f"`{counter.name}` has no labels: leave out `match` and `account`"
+            raise self.wrong(message, instead)
+        return known[counter.name]
 
     def secret(self, key: str, reference: object) -> tuple[str, str]:
         """Where `{env: NAME}` or `{file: PATH}` points, and what stands there now, without white space around."""

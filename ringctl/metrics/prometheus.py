@@ -47,7 +47,7 @@ from ringctl.metrics.options import (
 )
 from ringctl.metrics.prometheus_api import Asking
 from ringctl.metrics.promql import COHORT, EVERYTHING, Narrowed, chunks, members, queries
-from ringctl.metrics.values import few
+from ringctl.metrics.values import Found, few, unfit
 from ringctl.ports.metrics import Reading, Track
 
 ALL, MATCHERS, BY_COHORT = "all", "matchers", "cohort"
@@ -184,15 +184,12 @@ class Prometheus:
         asking: Asking,
     ) -> dict[str, float]:
         """The values whose oldest sample is young enough."""
-        kept = {}
+        fresh = Found(counter.name, asking.warnings)
         for account, value in found.items():
             age_s = at_s - sampled[account] if account in sampled else None
-            if age_s is not None and age_s <= self._max_age_s:
-                kept[account] = value
-            else:
-                said = "of unknown age" if age_s is None else f"{age_s:.0f} s old"
-                asking.warn(f"{counter.name}: the sample of {account} is {said}: left out as stale (RC8007)")
-        return kept
+            if fresh.age(account, age_s, self._max_age_s):
+                fresh.add(account, value)
+        return fresh.usable()
 
     def _past(
         self, asking: Asking, counter: Counter, piece: Narrowed, grid: tuple[Instant, int, Span]
@@ -213,7 +210,8 @@ class Prometheus:
             for account, values in asking.tracks(query, counter.account, span).items():
                 ages, kept = sampled.get(account, {}), found.setdefault(account, {})
                 for at_s, value in values.items():
-                    if at_s in ages and at_s - ages[at_s] <= self._max_age_s:
+                    age_s = at_s - ages[at_s] if at_s in ages else None
+                    if not unfit(age_s, self._max_age_s):
                         place = round((at_s * SECOND - from_us) / step_us)
                         kept[from_us + place * step_us] = value
         return found

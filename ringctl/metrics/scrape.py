@@ -5,7 +5,8 @@ options: urls (or url), timeout_us, max_age_us.
 All endpoints or none: one that fails makes the reading fail, for a partial sum would look like a reset or
 like fewer events. Series are added up per account over endpoints, where every `match` expression holds as
 in PromQL (`=~`: anchored, an absent label is the empty text). Values with a timestamp older than `max_age`
-by the endpoint's own clock (its Date header) are left out with a warning: stale is not fresh.
+by the endpoint's own clock (its Date header), or of unknown age because it has none, are left out with a warning:
+stale is not fresh.
 
 Sums are taken before differences, so a restarted endpoint is seen as a reset of the account unless the
 others grew by more in the same interval; then that interval counts too few events, of y and n alike.
@@ -16,17 +17,16 @@ import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final
 
 from ringctl.core.errors import SourceUnavailable
 from ringctl.core.policy import Counter
 from ringctl.core.timing import MILLISECOND
-from ringctl.metrics.asking import Ask, exchange, failed, page_for_people
+from ringctl.metrics.asking import Ask, clock_s, exchange, failed, page_for_people
 from ringctl.metrics.exposition import Exposition, Sample, parse, shown
 from ringctl.metrics.options import DEFAULT_MAX_AGE_US, DEFAULT_TIMEOUT_US, Options, checked
-from ringctl.metrics.values import count, few
+from ringctl.metrics.values import count, few, unfit
 from ringctl.ports.metrics import Reading
 
 ACCEPT: Final = "text/plain;version=0.0.4;q=1,*/*;q=0.1"
@@ -55,11 +55,11 @@ class Scrape:
         oldest: list[float] = []
         by_name: dict[str, list[Sample]] = defaultdict(list)
         names = {counter.name for counter in wanted}
-        for (page, clock_ms), url in zip(pages, self._urls, strict=True):
+        for (page, now_s), url in zip(pages, self._urls, strict=True):
             warnings += [f"{url}: {warning}" for warning in page.warnings]
             for sample in page.samples:
                 if sample.name in names:
-                    by_name[sample.name].append(self._timed(sample, clock_ms, oldest))
+                    by_name[sample.name].append(self._timed(sample, now_s, oldest))
             warnings += _gauges(page, names, url)
         picked = None if accounts is None else frozenset(accounts)
         values = {counter: _sums(counter, by_name[counter.name], warnings, picked) for counter in wanted}
@@ -76,33 +76,25 @@ class Scrape:
             return list(pool.map(lambda url: self._page(url, deadline), self._urls))
 
     def _page(self, url: str, deadline: float) -> tuple[Exposition, float | None]:
-        """The endpoint's page, and its clock in milliseconds where it says so."""
+        """The endpoint's page, and its clock in seconds where it says so."""
         left_s = deadline - time.monotonic()
         answer = exchange(Ask(method="GET", url=url, headers={"Accept": ACCEPT}, timeout_s=left_s))
-        headers = {key.lower(): value for key, value in answer.headers.items()}
-        openmetrics = headers.get("content-type", "").startswith("application/openmetrics-text")
+        openmetrics = answer.headers.get("content-type", "").startswith("application/openmetrics-text")
         try:
             page = parse(answer.body, openmetrics=openmetrics)
         except SourceUnavailable as error:
             message = f"{url}: {error.message}{page_for_people(answer)}"
             raise failed(message, error.code) from None
-        return page, _clock_ms(headers.get("date", ""))
+        return page, clock_s(answer)
 
-    def _timed(self, sample: Sample, clock_ms: float | None, oldest: list[float]) -> Sample:
+    def _timed(self, sample: Sample, now_s: float | None, oldest: list[float]) -> Sample:
         """The sample, its value NaN when it is stale."""
         if sample.at_ms is None:
             return sample
-        if clock_ms is not None and clock_ms - sample.at_ms > 1000 * self._max_age_s:
+        if unfit(None if now_s is None else now_s - sample.at_ms / 1000, self._max_age_s):
             return sample._replace(value=float("nan"))
         oldest.append(sample.at_ms)
         return sample
-
-
-def _clock_ms(date: str) -> float | None:
-    try:
-        return parsedate_to_datetime(date).timestamp() * 1000
-    except (TypeError, ValueError, IndexError, OverflowError):
-        return None
 
 
 def _gauges(page: Exposition, names: Iterable[str], url: str) -> list[str]:
@@ -132,7 +124,7 @@ def _sums(
         elif count(sample.value) is None:
             unusable.add(account)
             warnings.append(
-                f"{shown(sample)} is stale, NaN, infinite or negative: account {account} left out"
+                f"{shown(sample)} is stale or of unknown age, NaN, infinite or negative: account {account} left out"
             )
         else:
             sums[account] = sums.get(account, 0.0) + sample.value

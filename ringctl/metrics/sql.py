@@ -20,9 +20,7 @@ from collections.abc import Collection, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Final
-from uuid import UUID
 
-from ringctl.core.closest import did_you_mean
 from ringctl.core.policy import Counter
 from ringctl.core.timing import SECOND
 from ringctl.metrics.asking import failed
@@ -37,11 +35,10 @@ from ringctl.metrics.options import (
 )
 from ringctl.metrics.sql_database import Database, Table
 from ringctl.metrics.sql_sqlite import Sqlite
-from ringctl.metrics.values import Found, count, few, instant
+from ringctl.metrics.values import Found, account, count, few, instant
 from ringctl.ports.metrics import Reading
+from ringctl.settings.sources import POSTGRESQL, SQLITE
 
-SQLITE: Final = "sqlite:///"
-POSTGRESQL: Final = ("postgresql://", "postgres://")
 MOST_ROWS: Final = 200_000
 WAY_OUT: Final = "write SELECT account, total FROM ... (and, third, the time of the value)"
 
@@ -99,18 +96,18 @@ class Sql:
     ) -> None:
         timed = len(table.columns) == 3
         for row in table.rows:
-            account = _account(row[0])
-            if not account:
+            one = account(row[0])
+            if not one:
                 found.say("a row has no account: left out")
                 continue
-            if picked is not None and account not in picked:
+            if picked is not None and one not in picked:
                 continue
             if timed:
                 at_s = instant(row[2])
-                if not found.age(account, None if at_s is None else now_s - at_s, self._max_age_s):
+                if not found.age(one, None if at_s is None else now_s - at_s, self._max_age_s):
                     continue
                 oldest += [at_s] if at_s is not None else []
-            found.add(account, count(row[1]))
+            found.add(one, count(row[1]))
 
     def _check(self, counter: Counter, table: Table) -> None:
         where = f"metrics.{self.name}.queries.{counter.name}"
@@ -120,7 +117,7 @@ class Sql:
         if len(table.rows) > MOST_ROWS:
             message = f"{where} gives more than {MOST_ROWS:,} rows"
             raise failed(message, MALFORMED, hint="one row an account: GROUP BY account")
-        if table.rows and not any(_account(row[0]) for row in table.rows):
+        if table.rows and not any(account(row[0]) for row in table.rows):
             message = f"{where}: the first column, {table.columns[0]}, holds no account"
             raise failed(message, MALFORMED, hint=WAY_OUT)
         if table.rows and all(count(row[1]) is None and row[1] is not None for row in table.rows):
@@ -128,14 +125,8 @@ class Sql:
             raise failed(message, MALFORMED, hint=WAY_OUT)
 
     def _query(self, counter: Counter) -> str:
-        query = self._queries.get(counter.name)
-        if query is None:
-            message = f"metrics.{self.name}: `queries` has no `{counter.name}`"
-            raise failed(message, WRONG_OPTIONS, hint=did_you_mean(counter.name, self._queries))
-        if counter.match or counter.account != Counter(name="").account:
-            message = f"metrics.{self.name}: `{counter.name}` has no labels: leave out `match` and `account`"
-            raise failed(message, WRONG_OPTIONS, hint="write another query instead, with its WHERE")
-        return query
+        instead = "write another query instead, with its WHERE"
+        return self._options.named(counter, "queries", self._queries, instead)
 
     def _url(self) -> str:
         given = self._options.given.get("url")
@@ -169,13 +160,6 @@ def _postgres(url: str) -> Database:
         raise failed(message, WRONG_OPTIONS, hint="pip install 'ringctl[postgres]'") from error
     database: Database = library.Postgres(url)
     return database
-
-
-def _account(value: object) -> str:
-    """An account's id as text; "" where there is none."""
-    if isinstance(value, bool) or not isinstance(value, str | int | UUID):
-        return ""
-    return str(value)
 
 
 def _queries(options: Options) -> dict[str, str]:

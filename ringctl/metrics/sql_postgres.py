@@ -85,7 +85,9 @@ class Postgres:
                 try:
                     left_ms = max(1, round(1000 * (deadline - time.monotonic())))
                     row = connection.execute(_START, [f"{left_ms}"]).fetchone()
-                    yield _Snapshot(at_s=float(row[0]) if row else 0.0, connection=connection)
+                    if row is None:  # no moment stands in for it: every age is measured by this one
+                        raise failed(f"{self._where}: gave no time", MALFORMED)
+                    yield _Snapshot(at_s=float(row[0]), connection=connection)
                 finally:
                     timer.cancel()
         except UnicodeError as error:

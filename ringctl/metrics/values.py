@@ -4,8 +4,10 @@ import math
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
+from uuid import UUID
 
 MOST_WARNINGS: Final = 20
+MOST_ID: Final = 10**30
 
 
 def number(text: str) -> float | None:
@@ -15,6 +17,14 @@ def number(text: str) -> float | None:
     except ValueError:
         return None
     return value if math.isfinite(value) else None
+
+
+def account(value: object) -> str:
+    """An account's id as text, from a text, a whole number or a UUID; "" where there is none."""
+    if isinstance(value, bool) or not isinstance(value, str | int | UUID):
+        return ""
+    # a number that is too long to be an id is too long to be written, too
+    return str(value) if not isinstance(value, int) or abs(value) < MOST_ID else ""
 
 
 def count(value: object) -> float | None:
@@ -50,6 +60,19 @@ def instant(value: object) -> float | None:
     return found / 1000 if found > 1e11 else found
 
 
+def unfit(age_s: float | None, most_s: float) -> str:
+    """Why a value of that age is not to be used; "" when it is young enough.
+
+    One from the future is not known to be of now: a clock or a time zone is wrong, and a value that is no longer
+    written would stay fresh until the clock has caught up. Clocks may differ by as much as a value may be old.
+    """
+    if age_s is None:
+        return "of unknown age: stale (RC8007)"
+    if age_s > most_s:
+        return f"{age_s:.0f} s old: stale (RC8007)"
+    return f"{-age_s:.0f} s in the future: stale (RC8007)" if age_s < -most_s else ""
+
+
 class Found:
     """Values per account while they are gathered: an account that cannot be used is named once and left out.
 
@@ -83,11 +106,10 @@ class Found:
 
     def age(self, account: str, age_s: float | None, most_s: float) -> bool:
         """Whether a value is young enough to be added; one that is not is left out."""
-        if age_s is not None and age_s <= most_s:
-            return True
-        said = "of unknown age" if age_s is None else f"{age_s:.0f} s old"
-        self.leave_out(account, f"is {said}: stale (RC8007)")
-        return False
+        why = unfit(age_s, most_s)
+        if why:
+            self.leave_out(account, f"is {why}")
+        return not why
 
     def usable(self) -> dict[str, float]:
         """What is left."""

@@ -38,7 +38,7 @@ def read_counter(node: Node, report: Report, where: str, *, labelled: bool) -> C
             message = f"`{keys.path('match')}`: `{label}` is the label of the account"
             report.add(CONTRADICTION, entry.key, message)
             keys.spoil("match")
-        parser = _bound if bucket and label == BOUND else _expression
+        parser = _bound if bucket and label == BOUND else units.expression
         match[label] = keys.parse("match", entry.node, parser, "")
     if bucket and keys.sound("match") and BOUND not in match:
         message = f"`{where}`: `{name}` without `{BOUND}` adds up all buckets, which count the same events"
@@ -46,17 +46,6 @@ def read_counter(node: Node, report: Report, where: str, *, labelled: bool) -> C
         keys.spoil("match")
     sound = keys.sound("counter", "account", "match")
     return Counter(name=name, account=account, match=match) if sound else NO_COUNTER
-
-
-def _expression(node: Node) -> str:
-    pattern = units.text(node)
-    if len(pattern) > 500:
-        raise Mistake(OUT_OF_RANGE, "a regular expression of over 500 characters")
-    try:
-        re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise Mistake(OUT_OF_RANGE, f"not a regular expression: {error}") from None
-    return pattern
 
 
 def _bound(node: Node) -> str:

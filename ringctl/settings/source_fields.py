@@ -64,13 +64,14 @@ class SourceFields(Shape):
     urls: tuple[shown.Text, ...] = ()
     """`scrape`: addresses of all endpoints to scrape."""
     token: SecretFields | None = None
-    """`prometheus`, `http`: bearer token."""
+    """`prometheus`, `http`: bearer token by reference, `{file: PATH}` or `{env: NAME}`."""
     headers: Mapping[str, shown.Text] = field(default_factory=dict)
     """`http`: more headers of the request, none of them secret."""
     timeout: shown.Duration = "10s"
     """How long one answer may take."""
     max_age: shown.Duration = "60s"
-    """Samples older than this, by the source's own clock, count as missing; two scrape intervals is a good value."""
+    """Samples older than this by the source's own clock, or as far in the future, count as missing; two scrape
+    intervals is a good value."""
     accounts: shown.Accounts = "all"
     """`prometheus`: ask for all accounts, name those wanted in the queries (`matchers`), or join them with ringctl's
     own series (`cohort`), for fleets whose answer would be too large."""

@@ -43,7 +43,10 @@ _OF_ALL = ("type", "timeout", "max_age")
 INVENTORY_TYPES = ("csv", "ndjson")
 PLANNED = ("http", "sql", "kubernetes")
 
-DATABASES = ("sqlite:///", "postgresql://", "postgres://")
+SQLITE = "sqlite:///"
+POSTGRESQL = ("postgresql://", "postgres://")
+SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
+"""Names in lower case of the headers that hold secrets: in no file but those that `token` points to."""
 
 _timeout = units.within(units.duration, 10 * MILLISECOND, 10 * MINUTE, "10ms to 10m")
 _max_age = units.within(units.duration, SECOND, HOUR, "1s to 1h")
@@ -116,20 +119,12 @@ def _cohort(keys: Keys) -> dict[str, object]:
         "counter": keys.read("counter", units.metric, ""),
         "account": keys.read("account", units.label, ""),
         "match": {
-            keys.parse("match", entry.key, units.label, ""): keys.parse("match", entry.node, expression, "")
+            keys.parse("match", entry.key, units.label, ""): keys.parse(
+                "match", entry.node, units.expression, ""
+            )
             for _, entry in keys.mapping("match")
         },
     }
-
-
-def expression(node: Node) -> str:
-    """A regular expression."""
-    value = units.text(node)
-    try:
-        re.compile(value)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise Mistake(OUT_OF_RANGE, f"no regular expression: {error}") from None
-    return value
 
 
 def _scrape(keys: Keys) -> dict[str, object]:
@@ -152,7 +147,7 @@ def _sql(keys: Keys) -> dict[str, object]:
 def database(node: Node) -> str:
     """The address of a database, without a password."""
     value = units.text(node)
-    if not value.startswith(DATABASES) or len(value) == len("sqlite:///"):
+    if not value.startswith((SQLITE, *POSTGRESQL)) or value == SQLITE:
         hint = "sqlite:///PATH or postgresql://USER@HOST:PORT/DATABASE"
         raise Mistake(OUT_OF_RANGE, "not an address of a database", hint=hint, secret="@" in value)
     try:
@@ -220,7 +215,7 @@ def pointer(node: Node) -> str:
 
 def _header(node: Node) -> str:
     value = units.text(node)
-    if value.lower() in {"authorization", "cookie", "proxy-authorization"}:
+    if value.lower() in SECRET_HEADERS:
         raise Mistake(OUT_OF_RANGE, f"`{value}` is a secret: use `token`", secret=True)
     if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", value):
         raise Mistake(OUT_OF_RANGE, "not the name of a header")

@@ -22,6 +22,7 @@ SPANS: Mapping[str, Span] = {
 }
 LONGEST: Span = 3650 * DAY
 MOST = 1_000_000_000
+LONGEST_EXPRESSION = 500
 
 _PARTS = re.compile(r"(\d{1,9})(ms|[dhms])")
 _SPAN = re.compile(r"(?:\d{1,9}(?:ms|[dhms]))+")
@@ -198,6 +199,18 @@ identifier = matching(IDENTIFIER, "a plain SQL name")
 metric = matching(METRIC, "a metric name")
 label = matching(LABEL, "a label name")
 variable = matching(VARIABLE, "the name of an environment variable")
+
+
+def expression(node: Node) -> str:
+    """A regular expression."""
+    pattern = text(node)
+    if len(pattern) > LONGEST_EXPRESSION:
+        raise Mistake(OUT_OF_RANGE, f"a regular expression of over {LONGEST_EXPRESSION} characters")
+    try:
+        re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise Mistake(OUT_OF_RANGE, f"not a regular expression: {error}") from None
+    return pattern
 
 
 def within(

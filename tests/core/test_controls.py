@@ -66,7 +66,9 @@ def test_it_is_bounded_and_reads_no_more_than_it_needs() -> None:
     assert len(read) < 5_000
 
 
-def test_a_kind_of_account_that_nobody_is_does_not_read_the_whole_fleet(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kind_of_account_that_nobody_is_does_not_read_the_whole_fleet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(controls, "MOST_READ", 50)
     read = []
 

@@ -137,6 +137,14 @@ def test_an_age_that_cannot_be_read_is_not_that_of_a_fresh_answer(
     assert (caught.value.code, said in caught.value.message) == ("RC8007", True), caught.value.message
 
 
+def test_what_a_cache_kept_is_older_by_that(server: FaultServer) -> None:
+    rows = [{"id": "a", "n": 1, "at": NOW - 15}, {"id": "old", "n": 2, "at": NOW - 25}]
+    server.handler = lambda _: Answer(body=json.dumps(rows), headers={**DATED, "Age": "40"})
+    reading = Http("h", {"url": server.url, "counters": {"x": {**LIST, "time": "/at"}}}).read([X], 5)
+    assert reading.values == {X: {"a": 1.0}}
+    assert "old is 65 s old" in reading.warnings[0]
+
+
 def test_headers_and_token_are_sent(server: FaultServer, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("s3cret\n")
     server.handler = lambda _: Answer(body="{}")

@@ -1,6 +1,7 @@
 """Queries are built so that no name, label or expression gets out of its quotes."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from ringctl.core.policy import Counter
 from ringctl.core.timing import HOUR, MINUTE, SECOND
 from ringctl.metrics.prometheus import MOST_A_SERIES, MOST_POINTS, Prometheus
 from ringctl.metrics.promql import MOST_BYTES, MOST_NAMES, Narrowed, chunks, literal, members, queries
-from tests.metrics.faulty import Answer, Asked, FaultServer, success
+from tests.metrics.faulty import Answer, Asked, FaultServer, Handler, success
 
 X = Counter(name="x")
 NAMES = st.lists(st.text(max_size=12), max_size=30)
@@ -77,8 +78,8 @@ def test_a_cohort_is_joined_outside_of_timestamp() -> None:
 
 
 # -- the past ------------------------------------------------------------------------------------------
-def api(series: int, asked: list[Asked]) -> FaultServer:
-    """A server whose counters are their time in minutes, and whose samples are 10 s old."""
+def api(series: int, asked: list[Asked], *, old_s: float = 10.0, later: int | None = None) -> FaultServer:
+    """A server whose counters are their time in minutes; `later`: how many series there are from 01:01 on."""
 
     def answer(one: Asked) -> Answer:
         asked.append(one)
@@ -86,11 +87,12 @@ def api(series: int, asked: list[Asked]) -> FaultServer:
         if query == "time()":
             return success("scalar", [1, "1700000000"])
         if query.startswith("count("):
-            return success("vector", [{"metric": {}, "value": [1, str(series)]}])
+            found = series if later is None or float(one.form["time"]) < (HOUR + MINUTE) / SECOND else later
+            return success("vector", [{"metric": {}, "value": [1, str(found)]}])
         start, end, step = (float(one.form[name]) for name in ("start", "end", "step"))
         times = [start + step * place for place in range(round((end - start) / step) + 1)]
         aged = "timestamp(" in query
-        points = [[at, f"{at - 10 if aged else at / 60}"] for at in times]
+        points = [[at, f"{at - old_s if aged else at / 60}"] for at in times]
         return success("matrix", [{"metric": {"account": "a"}, "values": points}])
 
     return FaultServer(answer)
@@ -129,14 +131,42 @@ def test_no_answer_of_the_past_is_too_long(
     minutes = min(25_000, most * 3)
     with api(series, asked) as server:
         tracks = history(server, minutes=minutes, accounts=accounts, way=way)
-    ranges = [one.form for one in asked if one.path.endswith("query_range")]
-    lengths = [round((float(one["end"]) - float(one["start"])) / 60) + 1 for one in ranges]
-    assert max(lengths) == most
+    assert max(lengths_of(asked)) == most
     assert most * len(accounts or "x" * min(series, MOST_POINTS)) <= MOST_POINTS
     if accounts is None or "a" in accounts:
         (track,) = tracks
         wanted = ((HOUR + place * MINUTE, 60.0 + place) for place in range(minutes + 1))
         assert track.points == tuple(wanted)
+
+
+def lengths_of(asked: list[Asked]) -> list[int]:
+    """How many points a series each answer of the past may hold."""
+    ranges = [one.form for one in asked if one.path.endswith("query_range")]
+    return [round((float(one["end"]) - float(one["start"])) / 60) + 1 for one in ranges]
+
+
+@pytest.mark.parametrize(("first", "last"), [(5, 10_000), (10_000, 5)])
+def test_the_past_is_cut_for_the_end_that_has_more_series(first: int, last: int) -> None:
+    asked: list[Asked] = []
+    with api(first, asked, later=last) as server:
+        history(server, minutes=60)
+    assert max(lengths_of(asked)) == MOST_POINTS // 10_000
+
+
+@pytest.mark.parametrize(("old_s", "kept"), [(60, True), (61, False), (-60, True), (-61, False)])
+def test_a_point_of_the_past_has_to_be_of_its_own_time(old_s: float, kept: bool) -> None:
+    with api(5, [], old_s=old_s) as server:
+        assert bool(history(server, minutes=5)) is kept
+
+
+def test_one_answer_of_the_past_has_no_longer_than_the_sources_own_time_out() -> None:
+    def slow(asked: Asked, before: Handler) -> Answer:
+        delay_s = 3.0 if asked.path.endswith("query_range") else 0.0
+        return replace(before(asked), delay_s=delay_s)
+
+    with api(5, []) as server, server.answering(slow), pytest.raises(SourceUnavailable) as refused:
+        history(server, minutes=5, timeout_us=SECOND)
+    assert refused.value.code == "RC8004"
 
 
 def test_an_empty_past_is_none() -> None:

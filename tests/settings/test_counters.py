@@ -70,6 +70,17 @@ def test_counts_that_can_be_a_part_are_accepted(part: str, whole: str) -> None:
     assert "errors" in accepted(POLICY.replace(counts(BAD, ALL), counts(part, whole))).checks
 
 
+@pytest.mark.parametrize(("pattern", "said"), [("5" * 501, "over 500 characters"), ("(", "not a regular")])
+def test_expressions_that_are_none(pattern: str, said: str) -> None:
+    place = marked(POLICY, '{code: "5.."}', f'{{code: «"{pattern}"}}')
+    expect_at(policy_findings(place.text), "RC3016", place, said)
+
+
+def test_the_longest_expression_is_accepted() -> None:
+    text = POLICY.replace('{code: "5.."}', f'{{code: "{"5" * 500}"}}')
+    assert "errors" in accepted(text).checks
+
+
 def test_a_value_that_is_always_1_is_refused() -> None:
     place = marked(POLICY, RATIO, "value: {ratio: «[{counter: n}, {counter: n}]}")
     expect_at(policy_findings(place.text), "RC3009", place, "always 1")

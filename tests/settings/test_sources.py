@@ -97,6 +97,8 @@ MISTAKES = [
     ("RC3016", HTTP, "items: /tenants", "items: «tenants", "begins with a slash"),
     ("RC3016", HTTP, "items: /tenants", "items: «/ten~ants", "~0"),
     ("RC3016", HTTP, "type: http", "type: http, headers: {«Authorization: x}", "use `token`"),
+    ("RC3016", HTTP, "type: http", "type: http, headers: {«cookie: x}", "use `token`"),
+    ("RC3016", HTTP, "type: http", "type: http, headers: {«Proxy-Authorization: x}", "use `token`"),
     ("RC3016", HTTP, "type: http", "type: http, headers: {«\"X Y\": x}", "name of a header"),
     ("RC3016", HTTP, "{items_total: {", "{«items-total: {", "metric name"),
     ("RC3016", SQL, "{env: REPORTS_URL}", "«mysql://a/b", "postgresql://"),
@@ -104,12 +106,17 @@ MISTAKES = [
     ("RC3016", SQL, "{env: REPORTS_URL}", "«postgresql://me:hunter2@db/x", "{env: NAME}"),
     ("RC3016", SQL, "{env: REPORTS_URL}", "«postgresql://me@db/x?password=hunter2", "{env: NAME}"),
     ("RC3016", SQL, '"SELECT account, total FROM items"', '«" "', "must not be empty"),
+    ("RC3016", SQL, '"SELECT account, total FROM items"', r'«"SELECT account,\e total FROM items"',
+     "a control character"),
     ("RC3003", SQL, '"SELECT account, total FROM items"', "«7", "a query is wanted"),
     ("RC3016", EDGE, "type: scrape", "type: scrape, max_age: «10ms", "1s to 1h"),
     ("RC3007", EDGE, 'scrape, url: "http://127.0.0.1:9100/metrics"',
      'prometheus, url: "http://a", accounts: «some', "all or matchers or cohort"),
     ("RC3016", EDGE, 'scrape, url: "http://127.0.0.1:9100/metrics"',
      'prometheus, url: "http://a", accounts: cohort, cohort: {match: {rollout: «"("}}', "regular expression"),
+    ("RC3016", EDGE, 'scrape, url: "http://127.0.0.1:9100/metrics"',
+     f'prometheus, url: "http://a", accounts: cohort, cohort: {{match: {{rollout: «{"r" * 501}}}}}',
+     "over 500 characters"),
 ]  # fmt: skip
 
 
