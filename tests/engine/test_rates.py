@@ -93,14 +93,7 @@ def test_what_a_source_does_not_say_stays_unknown() -> None:
 def test_a_source_whose_past_is_too_short_is_looked_at_as_well() -> None:
     """Prometheus that was started a minute ago: asked for hours, it has none yet."""
     clock = clock_at(60)
-
-    class Young(Remembering):
-        """It answers now, and remembers nothing."""
-
-        def history(self, *_: object, **__: object) -> tuple[()]:
-            return ()
-
-    young = Young(steady(), now=clock.now_us)
+    young = Remembering(steady(), now=clock.now_us, least=59.5)
     said = measured({"errors": ERROR_RATE}, SPECS, asking(young, clock))["errors"].said
     assert "not long enough: --watch 2m looks at it twice" in said
     found = measured({"errors": ERROR_RATE}, SPECS, asking(young, clock, 2 * MINUTE))["errors"]
