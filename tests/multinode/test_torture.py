@@ -30,7 +30,7 @@ ON_A_SERVER = {
     "partition": scaled(4, 100),
     "clock": scaled(3, 50),
 }
-MUTANT = {"zombie": 10, "kill": 2}
+MUTANT = {"zombie": 16, "kill": 2}
 
 
 def tortured(torture: Torture) -> Found:
@@ -91,7 +91,7 @@ def mutilated(torture: Torture) -> dict[str, tuple[str, ...]]:
         return judge(torture).wrong
 
 
-SCHEDULES = 3
+SCHEDULES = 6
 """Seeds within which a seeded bug must be seen: whether a late write meets a newer holder's work is chance."""
 
 

@@ -83,9 +83,10 @@ def test_a_node_stopped_past_its_lease_changes_nothing_when_it_comes_back(ringct
         eventually(lambda: alive(parts, stale) and alive(parts, other), what="two nodes serve")
         held = stop_in_hand(ringctl, fleet, stale)
         accounts = {account for account, _, _ in held.values()}
-        eventually(
-            lambda: holders(parts, rollout, accounts) == {TaskState.DONE}, 60, "the other finished them"
-        )
+        try:
+            eventually(lambda: holders(parts, rollout, accounts) == {TaskState.DONE}, 60, "the other's work")
+        except AssertionError as late:
+            raise AssertionError(f"{late}\n{ringctl('why', rollout).out}\n{other.said()[-3000:]}") from late
         before = {account: fleet.found(account) for account in accounts}
         assert all(found.once for found in before.values()), before
         stale.signal(signal.SIGCONT)

@@ -18,6 +18,7 @@ apiVersion: ringctl/v1
 kind: Policy
 metadata: {{name: proofs, owner: tests}}
 inventory: {{source: csv, path: accounts.csv, id: account_id, size: size, target: [database, notes]}}
+defaults: {{builtin: []}}  # nodes are frozen in these proofs, and a step that waits for one is no overshoot
 gates: {{slow: {{source: steps, value: duration, compare: threshold, fail_if: {{p95: 10m}}, every: 1s}}}}
 rings:
   - name: inner
