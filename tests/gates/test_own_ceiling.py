@@ -105,7 +105,7 @@ def test_missing_and_idle_are_no_evidence() -> None:
 
 
 def test_an_account_without_a_past_is_judged_by_all_or_not_at_all() -> None:
-    assert judged(past(b=0.03), looks(9, a=(2.0, 2.0), c=(2.0, 0.0))).verdict is FAIL
+    assert judged(past(b=0.03), looks(30, a=(2.0, 2.0), c=(2.0, 0.0))).verdict is FAIL
     nothing = judged([], looks(9, a=(2.0, 2.0)))
     assert (nothing.verdict, nothing.numbers["judged"]) == (OPEN, 0)
     assert "no account has a past" in nothing.reason
@@ -114,7 +114,7 @@ def test_an_account_without_a_past_is_judged_by_all_or_not_at_all() -> None:
     thin = [Past(hour * HOUR, "a", 9.0, 0.0, 60.0) for hour in (1, 2)] + [
         Past(3 * HOUR, "a", 15.0, 0.0, 60.0)
     ]
-    assert judged(thin, looks(9, a=(2.0, 2.0))).verdict is FAIL
+    assert judged(thin, looks(60, a=(2.0, 2.0))).verdict is FAIL
 
 
 def known_for(hours: int, *, fleet: int = 0) -> list[Past]:
@@ -198,3 +198,11 @@ def test_the_window_of_2017_is_seen_in_minutes_and_a_healthy_upgrade_never_rings
     assert found[20] <= 6
     assert found[-1] < 45
     assert not any(window_bake(seed, harm=False, looks=300) for seed in range(scaled(20, 400)))
+
+
+def test_the_less_was_seen_of_all_the_more_of_an_account_must_be_bad() -> None:
+    """Five sixths of a's answers bad: a burst, as far as an hour of it can tell."""
+    seen = looks(60, a=(3.0, 2.5))
+    assert judged(known_for(1), seen).worst == ()
+    assert judged(known_for(24, fleet=40), seen).worst == ("a",)
+    assert judged(known_for(1), looks(60, a=(3.0, 3.0))).verdict is FAIL
