@@ -1,7 +1,7 @@
 """The health gate: how often it rings falsely, how soon it sees harm, what it costs; beside other ways to judge.
 
 `./do bench gate`: thousands of bakes of a day, a look every minute, each with draws from its own seed
-(where accounts differ, four bakes each share a fleet and its past); half an hour of two cores, and
+(where accounts differ, four bakes each share a fleet and its past); an hour of two cores, and
 `RINGCTL_BENCH_TIMES=5` makes it five times as many bakes of each. Streams: `gate_streams`, `gate_worlds`; bounds:
 `gate_bounds`; others: `gate_peers`; the gate itself by its production path: `gate_runs`.
 """

@@ -17,15 +17,17 @@ def tables(title: str, sizes: Sizes, cores: int, goals: Goals) -> Iterator[Table
     """One."""
     table = Table(
         f"{title}: with less known from before",
-        f"False alarms in 24 h of {sizes.harmless // 5} harmless bakes ({sizes.clustered // 3} of S7), and the "
-        "median minutes until a doubling is seen. The last stream has 30 accounts like those of S7, 8 of "
-        "them canary, 2 % errors.",
+        f"False alarms in 24 h of {sizes.harmless // 5} harmless bakes ({sizes.clustered // 3} of S7, "
+        f"{sizes.harmless} of the last stream), and the median minutes until a doubling is seen. The last stream has "
+        "30 accounts like those of S7, 8 of them canary, 2 % errors.",
         ("known", "S1", "S1 2x", "S3", "S3 2x", CLUSTERED, UNEQUAL),
     )
+    few = sizes.harmless // 5
+    counts = {"S1": few, "S3": few, CLUSTERED: sizes.clustered // 3, UNEQUAL: sizes.harmless}
     for label, minutes in KNOWN.items():
         row = [label]
         for stream in ("S1", "S3", CLUSTERED, UNEQUAL):
-            count = max(2, sizes.clustered // 3 if stream == CLUSTERED else sizes.harmless // 5)
+            count = max(2, counts[stream])
             played = play_all([Task(stream=stream, seed=seed, known=minutes) for seed in range(count)], cores)
             rung = sum(one.failed is not None for one in played)
             row.append(share(rung, count))

@@ -50,7 +50,7 @@ class Sizes:
         return Sizes(**{name: round(factor * count) for name, count in asdict(self).items()})
 
 
-FULL = Sizes(harmless=200, harmful=100, clustered=40, caught=20, incident=300, passing=300)
+FULL = Sizes(harmless=200, harmful=100, clustered=100, caught=20, incident=1000, passing=300)
 QUICK = Sizes(harmless=16, harmful=16, clustered=4, caught=2, incident=8, passing=40)
 
 
