@@ -18,8 +18,7 @@ apiVersion: ringctl/v1
 kind: Policy
 metadata: {{name: proofs, owner: tests}}
 inventory: {{source: csv, path: accounts.csv, id: account_id, size: size, target: [database, notes]}}
-defaults: {{builtin: []}}  # nodes are frozen in these proofs, and a step that waits for one is no overshoot
-gates: {{slow: {{source: steps, value: duration, compare: threshold, fail_if: {{p95: 10m}}, every: 1s}}}}
+{defaults}gates: {{slow: {{source: steps, value: duration, compare: threshold, fail_if: {{p95: 10m}}, every: 1s}}}}
 rings:
   - name: inner
     select: {{ring: 0}}
@@ -41,6 +40,8 @@ limits: {{size_factor: 100}}
 requalify: {{accounts: 5, share: 50%, bake: {{min: 100ms, max: 5m}}, reserve: {reserve}}}
 lease: {lease}
 """
+# nodes are frozen in these proofs, and a step that waits for one is no overshoot
+NO_OVERSHOOT = "defaults: {builtin: []}\n"
 STEPS = """\
 apiVersion: ringctl/v1
 kind: Bundle
@@ -187,9 +188,12 @@ def write_policy(
     failures: str = "0",
     reserve: str = "0%",
     lease: str = "2s",
+    defaults: str = NO_OVERSHOOT,
 ) -> None:
     """Write policy.yaml."""
-    text = POLICY.format(canary=canary, parallel=parallel, failures=failures, reserve=reserve, lease=lease)
+    text = POLICY.format(
+        canary=canary, parallel=parallel, failures=failures, reserve=reserve, lease=lease, defaults=defaults
+    )
     (fleet.directory / "policy.yaml").write_text(text)
 
 
