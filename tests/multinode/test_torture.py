@@ -91,7 +91,7 @@ def mutilated(torture: Torture) -> dict[str, tuple[str, ...]]:
         return judge(torture).wrong
 
 
-SCHEDULES = 6
+SCHEDULES = 3
 """Seeds within which a seeded bug must be seen: whether a late write meets a newer holder's work is chance."""
 
 

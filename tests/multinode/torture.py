@@ -203,7 +203,7 @@ class Torture:
 
     def zombie(self) -> None:
         """SIGSTOP until another node is at work on what it held, and on: the schedule that seeded bugs need."""
-        self._stall("zombie", LEASE_S + GRACE_S + 4.0, taken=True)
+        self._stall("zombie", LEASE_S + GRACE_S + 12.0, taken=True)
 
     def _stall(self, kind: str, seconds: float, *, taken: bool = False) -> None:
         slot = self.served(working=True)

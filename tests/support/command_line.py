@@ -60,8 +60,21 @@ class Node:
     log: Path
 
     def signal(self, number: int) -> None:
-        """Send it a signal."""
+        """Send it a signal. One that stops it is waited for: until every thread has seen it some go on, and a file
+        that was free right after may be locked for as long as the node is stopped."""
         self.process.send_signal(number)
+        if number == signal.SIGSTOP:
+            eventually(self._is_stopped, what=f"{self.pid} is stopped")
+
+    def _is_stopped(self) -> bool:
+        """Whether all its threads are; one that is gone runs no more."""
+        if self.process.poll() is not None:
+            return True
+        try:
+            stats = [path.read_text() for path in Path(f"/proc/{self.pid}/task").glob("*/stat")]
+        except (FileNotFoundError, ProcessLookupError):  # a thread ended meanwhile: look again
+            return False
+        return all(stat.rpartition(")")[2].split()[0] in {"T", "Z", "X"} for stat in stats)
 
     def kill(self) -> None:
         """kill -9, and reap it."""

@@ -18,7 +18,7 @@ apiVersion: ringctl/v1
 kind: Policy
 metadata: {{name: proofs, owner: tests}}
 inventory: {{source: csv, path: accounts.csv, id: account_id, size: size, target: [database, notes]}}
-{defaults}gates: {{slow: {{source: steps, value: duration, compare: threshold, fail_if: {{p95: 10m}}, every: 1s}}}}
+gates: {{slow: {{source: steps, value: duration, compare: threshold, fail_if: {{p95: 10m}}, every: 1s}}}}
 rings:
   - name: inner
     select: {{ring: 0}}
@@ -40,8 +40,6 @@ limits: {{size_factor: 100}}
 requalify: {{accounts: 5, share: 50%, bake: {{min: 100ms, max: 5m}}, reserve: {reserve}}}
 lease: {lease}
 """
-# nodes are frozen in these proofs, and a step that waits for one is no overshoot
-NO_OVERSHOOT = "defaults: {builtin: []}\n"
 STEPS = """\
 apiVersion: ringctl/v1
 kind: Bundle
@@ -188,12 +186,9 @@ def write_policy(
     failures: str = "0",
     reserve: str = "0%",
     lease: str = "2s",
-    defaults: str = NO_OVERSHOOT,
 ) -> None:
     """Write policy.yaml."""
-    text = POLICY.format(
-        canary=canary, parallel=parallel, failures=failures, reserve=reserve, lease=lease, defaults=defaults
-    )
+    text = POLICY.format(canary=canary, parallel=parallel, failures=failures, reserve=reserve, lease=lease)
     (fleet.directory / "policy.yaml").write_text(text)
 
 

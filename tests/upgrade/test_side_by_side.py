@@ -64,9 +64,7 @@ def holders(state: str) -> Counter[str]:
 
 def test_nodes_of_both_releases_finish_a_rollout(old: CommandLine, new: CommandLine, state: str) -> None:
     fleet = make_fleet(new.directory, inner=8, outer=40)
-    write_policy(
-        fleet, canary=1, parallel=4, failures="100%", lease="2s", defaults=""
-    )  # that release knows none
+    write_policy(fleet, canary=1, parallel=4, failures="100%", lease="2s")
     write_bundle(fleet, "b1", rows=4, pause="20ms", work="0.2")
     assert old.good("db", "migrate", "-o", "json").json["migrations"] == ["0001_start", "0002_nodes"]
     refused = new("status")
