@@ -24,7 +24,6 @@ from ringctl.ports.metrics import MetricSource, RangeSource, Reading
 
 READ_S: Final = 10.0
 LEAST_MINUTES: Final = 1e-9
-NOTHING: Final = "has nothing of these accounts"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,27 +64,28 @@ def _asked(source: MetricSource, checks: Sequence[Check], asking: Asking) -> dic
     """The rates of checks of one source: of those that learn from its past out of that, of the others as they are."""
     remembered = isinstance(source, RangeSource)
     found: dict[str, Rate] = {}
+    short: set[str] = set()
     for like in pasts.alike(check for check in checks if remembered and check.history_us > 0).values():
         past = pasts.ask(source, like, asking.names, asking.clock.now_us(), asking.clock)
         assert past is not None
         for check in like:
-            cells = [] if past.error else from_tracks(check, past.tracks, past.step_us)
-            known = of_cells(check, cells, asking, source.name)
-            found[check.name] = Rate(said=past.error) if past.error else known
-    left = [check for check in checks if check.name not in found or _short(found[check.name])]
+            if past.error:
+                found[check.name] = Rate(said=past.error)
+                continue
+            known = of_cells(check, from_tracks(check, past.tracks, past.step_us), asking, source.name)
+            if known.samples is None:
+                short.add(check.name)
+            else:
+                found[check.name] = known
+    left = [check for check in checks if check.name not in found]
     if left and asking.apart_us > 0:
         return found | _looked_at_twice(source, left, asking)
     for check in left:
         lacks = f"knows no past that {check.name} would learn from" if remembered else "knows no past"
-        if check.name in found:
+        if check.name in short:
             lacks = "has nothing of these accounts, or not long enough"
         found[check.name] = Rate(said=f"the source {source.name} {lacks}: --watch 2m looks at it twice")
     return found
-
-
-def _short(rate: Rate) -> bool:
-    """Whether the source answered, and had too little of a past."""
-    return rate.samples is None and rate.said.endswith(NOTHING)
 
 
 def _looked_at_twice(source: MetricSource, checks: Sequence[Check], asking: Asking) -> dict[str, Rate]:
@@ -119,7 +119,7 @@ def of_cells(check: Check, cells: Sequence[Past], asking: Asking, source: str) -
     accounts = {cell.account for cell in cells}
     minutes = sum(spans.values()) * len(accounts)
     if not minutes > LEAST_MINUTES:
-        return Rate(said=f"the source {source} {NOTHING}")
+        return Rate(said=f"the source {source} has nothing of these accounts")
     counting = isinstance(check.measure, Count)
     weighed = dict.fromkeys(accounts, 0.0)  # by what they do, not by what fails: a few events weigh nothing
     for cell in cells:

@@ -28,6 +28,7 @@ LATER_STAKES: Final = 47  # of the first day
 LATER_STAKE: Final = 0.4 / LATER_STAKES
 LAST_STAKES: Final = 0.1  # of all days that follow
 ALONE: Final = 10.0  # how many times the evidence an account needs that fails a check by itself
+MOSTLY: Final = 0.5  # bad share from which one account of several may fail a check (decision record 0018)
 HIGHEST: Final = 1e100  # a stake is cut here: JSON has no infinity, and a lower e-value is still valid
 LOG_MOST: Final = 60.0  # in one look (GATE 5.3)
 MOST_LOG: Final = 600.0  # what exp can hold

@@ -99,14 +99,10 @@ def _folded(check: Check, state: JudgeState, evidence: Evidence) -> dict[str, ob
     hit, spared = dict(mapping(state, "hit")), dict(mapping(state, "spared"))
     if not float(str(after["past"])) > 0 or len(spared) > MOST_CONTROL:
         return after
-    sure = _with_a_past(evidence.learnt.own)
-    n_c, struck = _hits(
-        (cell for cell in evidence.touched if cell.account in sure and cell.account not in spared),
-        hit,
-        after=True,
-    )
-    both = (*evidence.touched, *evidence.control)
-    n_k, others = _hits((cell for cell in both if cell.account in sure), spared, after=False)
+    touched = [cell for cell in evidence.touched if _known(evidence.learnt.own, cell)]
+    control = (cell for cell in evidence.control if _known(evidence.learnt.own, cell))
+    n_c, struck = _hits((cell for cell in touched if cell.account not in spared), hit, after=True)
+    n_k, others = _hits((*touched, *control), spared, after=False)
     new = len(struck.keys() - hit.keys())
     for account, y in struck.items():
         hit[account] = float(str(hit.get(account, 0.0))) + y
@@ -123,9 +119,10 @@ def _folded(check: Check, state: JudgeState, evidence: Evidence) -> dict[str, ob
     return {**after, "hit": hit, "spared": {**spared, **dict.fromkeys(others, 1)}}
 
 
-def _with_a_past(own: Owns) -> set[str]:
-    """Accounts of which a day is known: that an event never happened on the others says nothing."""
-    return {name for name, row in own.rows.items() if row[MINUTES] >= 60 * LEAST_HOURS}
+def _known(own: Owns, cell: Cell) -> bool:
+    """Whether a day of the account is known: that an event never happened on another says nothing."""
+    row = own.rows.get(cell.account)
+    return row is not None and row[MINUTES] >= 60 * LEAST_HOURS
 
 
 def _hits(

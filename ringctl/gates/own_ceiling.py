@@ -24,14 +24,13 @@ from ringctl.core.learning import MINUTES, WORST_TRIALS, Learnt, N
 from ringctl.core.policy import Check, Ratio
 from ringctl.core.states import Verdict
 from ringctl.gates import own_process
-from ringctl.gates.evidence import WORST_SHOWN, earlier_fail, keep_fail, known, mapping, no_answer
+from ringctl.gates.evidence import MOSTLY, WORST_SHOWN, earlier_fail, keep_fail, known, mapping, no_answer
 
 MOST_CAP: Final = 0.9
 MARGIN: Final = 1.5
 FLOOR: Final = 0.02
 LEAST_TRIALS: Final = WORST_TRIALS
 POOLED_TRIALS: Final = 200.0
-MOSTLY: Final = 0.5
 OWN_HOURS: Final = 168.0
 LEAST_HOURS: Final = 1000.0  # of all accounts
 

@@ -27,6 +27,7 @@ from ringctl.core.states import Verdict
 from ringctl.core.timing import HOUR, Instant
 from ringctl.gates.evidence import (
     ALONE,
+    MOSTLY,
     WORST_SHOWN,
     aside,
     earlier_fail,
@@ -38,7 +39,6 @@ from ringctl.gates.evidence import (
 
 COMPARED: Final = frozenset({"canary-vs-control", "before-vs-after", "unchanged"})
 CLEARLY: Final = 20.0  # E of an account that is worse for certain (5 %)
-MOSTLY: Final = 0.5  # bad share of an account that may fail alone
 
 # an account's row: its past (blocks, peak), start of its blocks, the block being counted (number, trials, events,
 # control's totals when it began), blocks and tops so far, stakes, and trials and events of the tops
