@@ -222,9 +222,16 @@ def test_what_it_applies_to(change, applies):
 
 
 def test_accounts_of_which_no_day_is_known_are_not_clean():
-    """One account's long history says nothing of the others."""
+    """One account's long history says nothing of the others, nor does a part of a day of their own."""
     one = clean()
-    lone = replace(one, own=owns({"k0": (72_000.0, 0.0, 60 * PAST), "c0": (72_000.0, 0.0, 60 * 23.0)}))
-    at, _ = failed_at(NeverSeen(), CHECK, looks(ONE_BY_ONE, learnt=one))
-    assert at is not None
-    assert failed_at(NeverSeen(), CHECK, looks(ONE_BY_ONE, learnt=lone))[0] is None
+
+    def at(hours):
+        canary = {f"c{place}": (300.0 * hours, 0.0, 60 * hours) for place in range(10)} if hours else {}
+        control = {f"k{place}": (300.0 * PAST, 0.0, 60 * PAST) for place in range(90)}
+        known = replace(one, own=owns({**control, **canary}))
+        return failed_at(NeverSeen(), CHECK, looks(ONE_BY_ONE, learnt=known))[0]
+
+    assert at(PAST) is not None
+    assert at(24.0) is not None
+    assert at(23.0) is None
+    assert at(0) is None
