@@ -8,6 +8,7 @@ from ringctl.core.errors import Finding
 
 ITEMS_SHOWN = 200
 _COLOR = re.compile("\x1b\\[[0-9;]*m")
+_BREAK = re.compile(r"(?<!\d) | (?!(?:%|ms?|[shd])(?!\w))")
 
 
 def render(findings: Sequence[Finding], paint: Painter, columns: int = 100) -> str:
@@ -92,11 +93,11 @@ def _footer(finding: Finding, hint: str, paint: Painter, columns: int) -> Iterab
 
 
 def wrapped(lead: str, text: str, columns: int) -> Iterable[str]:
-    """`text` broken at spaces; later lines stand under the first."""
+    """`text` broken at spaces, but not between a number and its unit; later lines stand under the first."""
     plain = width(_COLOR.sub("", lead))
     line = ""
     head = lead
-    for word in text.split(" "):
+    for word in _BREAK.split(text):
         if line and plain + width(line) + 1 + width(word) > columns:
             yield f"{head}{line}"
             head, line = " " * plain, word

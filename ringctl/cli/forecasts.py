@@ -15,7 +15,7 @@ from ringctl.engine.outlook import Forecast, Rate
 CANNOT: Final = "RC1002"
 SHORT: Final = {
     "canary-vs-control": "control", "unchanged": "control, both ways", "before-vs-after": "before",
-    "threshold": "fixed limit", "becomes-empty": "account", "shift": "account",
+    "threshold": "fixed limit", "becomes-empty": "emptiness", "shift": "own shift",
 }  # fmt: skip
 
 

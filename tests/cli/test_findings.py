@@ -132,3 +132,14 @@ def test_an_error_prints_all_its_findings() -> None:
 def test_an_error_without_findings_names_its_page() -> None:
     _, err = failures.rendered(NotFound("no\x1b x", hint="look"), Invocation())
     assert err == "error[RC2404]: no\\x1b x\n   = look\n   = more: ringctl explain RC2404\n"
+
+
+@pytest.mark.parametrize("columns", range(9, 40))
+def test_a_number_stays_with_its_unit(columns):
+    lines = list(findings.wrapped("", "share 0.0083 % after 3.0 s or 1 d 04 h, of 12 accounts s", columns))
+    assert (
+        " ".join(line.strip() for line in lines) == "share 0.0083 % after 3.0 s or 1 d 04 h, of 12 accounts s"
+    )
+    for kept in ("0.0083 %", "3.0 s", "1 d", "04 h,"):
+        assert any(kept in line for line in lines)
+    assert columns < 12 or max(map(len, lines)) <= columns
